@@ -1,0 +1,48 @@
+"""Room 1, the hexagon: the one class that other Python code talks to.
+
+May import: standard library, chatcore.model, chatcore.ports, chatcore.use_cases.
+"""
+
+from __future__ import annotations
+
+from chatcore.model.policy import ChatPolicy
+from chatcore.ports.chat_repository import ChatRepository
+from chatcore.ports.clock import Clock, IdSource
+from chatcore.ports.llm import LLMPort
+from chatcore.ports.turn_observer import TurnObserver
+from chatcore.use_cases.sessions import SessionUseCases
+from chatcore.use_cases.turns import TurnUseCases
+
+
+class ChatService(TurnUseCases, SessionUseCases):
+    """Owns conversations: takes a question, keeps it, asks the model, keeps the answer.
+
+    Args:
+        repository: Where conversations live.
+        llm: Who answers.
+        clock: Tells the time.
+        ids: Makes ids.
+        observer: Is told what happens to turns.
+        policy: The operator's choices; the defaults are those of `ChatPolicy`.
+    """
+
+    def __init__(
+        self,
+        *,
+        repository: ChatRepository,
+        llm: LLMPort,
+        clock: Clock,
+        ids: IdSource,
+        observer: TurnObserver,
+        policy: ChatPolicy | None = None,
+    ) -> None:
+        TurnUseCases.__init__(
+            self,
+            repository=repository,
+            llm=llm,
+            clock=clock,
+            ids=ids,
+            observer=observer,
+            policy=policy or ChatPolicy(),
+        )
+        SessionUseCases.__init__(self, repository=repository, clock=clock)

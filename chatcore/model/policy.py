@@ -1,0 +1,56 @@
+"""Room 1, the hexagon: the choices an operator makes, with their defaults.
+
+May import: standard library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_SYSTEM_PROMPT = (
+    "You are a helpful assistant for the Physical AI & Humanoid Robotics textbook. "
+    "Answer questions about its subject clearly and to the point. When the reader has selected "
+    "a passage, answer about that passage first. Say so when you do not know."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPolicy:
+    """How questions are admitted and asked.
+
+    Attributes:
+        system_prompt: Sent first with every request to the model.
+        history_messages: Most earlier messages that go along; whole turns only, so an odd
+            number counts as the even one below it. 0: none.
+        max_tokens: Longest answer, in tokens.
+        max_attempts: How often the model may be asked for one turn, at least 1.
+        deadline_seconds: After this a turn is ended, whatever it is doing.
+        lease_seconds: How much longer than the deadline a turn stays its process's own.
+        message_max_chars: Longest question, in code points.
+        quote_max_chars: Longest selected text, in code points.
+        reply_max_chars: Longest reply that is kept, in code points; what is beyond is cut.
+    """
+
+    system_prompt: str = DEFAULT_SYSTEM_PROMPT
+    history_messages: int = 10
+    max_tokens: int = 1024
+    max_attempts: int = 2
+    deadline_seconds: float = 300.0
+    lease_seconds: float = 15.0
+    message_max_chars: int = 32_000
+    quote_max_chars: int = 16_000
+    reply_max_chars: int = 262_144
+
+    def __post_init__(self) -> None:
+        if self.history_messages < 0:
+            raise ValueError("history_messages must not be negative")
+        for name in ("max_tokens", "max_attempts", "message_max_chars", "quote_max_chars"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.deadline_seconds <= 0 or self.lease_seconds <= 0:
+            raise ValueError("deadline_seconds and lease_seconds must be positive")
+
+    @property
+    def window_turns(self) -> int:
+        """How many earlier turns go along with a question."""
+        return self.history_messages // 2

@@ -1,0 +1,33 @@
+"""Room 1, the hexagon: what the model is asked, free of any provider's format.
+
+May import: standard library, chatcore.model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chatcore.model.message import Role
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMessage:
+    """One message of a prompt."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A whole request to the model.
+
+    Attributes:
+        system: What the operator says to the model. Nobody else's words are in it.
+        messages: The window, oldest first, and the question as the last one.
+        max_tokens: Longest answer, in tokens.
+    """
+
+    system: str
+    messages: tuple[PromptMessage, ...]
+    max_tokens: int
