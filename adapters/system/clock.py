@@ -1,0 +1,37 @@
+"""Room 3, the world: the system clock, and ids made from it.
+
+May import: standard library, chatcore.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+from chatcore import Clock, IdSource
+
+_VERSION_7 = 0x7 << 76
+_VARIANT_RFC = 0b10 << 62
+
+
+class SystemClock(Clock):
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the current time: aware, UTC."""
+        return datetime.now(UTC)
+
+
+class UuidV7Source(IdSource):
+    """UUIDv7: 48 bits of milliseconds, then 74 random bits.
+
+    Source: RFC 9562 section 5.7. Nothing may rely on the order of ids made in one millisecond.
+    """
+
+    def new_id(self) -> UUID:
+        """Return an id never returned before, by any process."""
+        milliseconds = time.time_ns() // 1_000_000
+        random_a, random_b = divmod(secrets.randbits(74), 1 << 62)
+        return UUID(int=milliseconds << 80 | _VERSION_7 | random_a << 64 | _VARIANT_RFC | random_b)
