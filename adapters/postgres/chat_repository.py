@@ -1,0 +1,23 @@
+"""Room 3, the world: conversation storage in PostgreSQL, both halves of the port.
+
+May import: standard library, chatcore.
+"""
+
+from __future__ import annotations
+
+from chatcore import ChatRepository
+
+from .database import Database
+from .session_repository import PostgresSessions
+from .turn_repository import PostgresTurns
+
+
+class PostgresChatRepository(PostgresTurns, PostgresSessions, ChatRepository):
+    """Conversations in PostgreSQL. Every method is one short transaction.
+
+    Args:
+        database: An open pool; whoever opened it closes it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database

@@ -1,0 +1,126 @@
+"""Room 3, the world: brings the tables to the state this code expects, and checks that they are.
+
+May import: standard library, alembic, asyncpg, chatcore, sqlalchemy.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+import asyncpg
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from chatcore import StorageUnavailable
+
+from .connection import connect
+from .database import Database
+from .tables import metadata
+
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+# The same place from here in the tree and in the installed package.
+_SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
+
+_version = sa.select(sa.table("alembic_version", sa.column("version_num", sa.Text)).c.version_num)
+
+
+class SchemaOutdated(StorageUnavailable):
+    """The tables are missing or not at the version this code expects."""
+
+    code = "schema_outdated"
+
+    def __init__(self, found: str | None, expected: str) -> None:
+        self.found = found
+        self.expected = expected
+        super().__init__(
+            f"the tables are at version {found or 'none'}, not {expected}: run a migration"
+        )
+
+
+def require_schema_name(name: str) -> str:
+    """Return a schema's name if it needs no quoting anywhere.
+
+    Raises:
+        ValueError: It does.
+    """
+    if not _SCHEMA_NAME.fullmatch(name):
+        raise ValueError(
+            "a schema's name has at most 63 lower-case letters, digits and underscores, "
+            "and begins with none of the digits"
+        )
+    return name
+
+
+def engine_for(dsn: str) -> AsyncEngine:
+    """Return an engine that opens connections just as the pool does."""
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=functools.partial(connect, dsn),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+
+
+async def migrate(dsn: str, *, schema: str = "chatcore", revision: str = "head") -> str:
+    """Bring the tables of one schema to a revision; the schema is created if need be.
+
+    Args:
+        dsn: `postgresql://…`, as the provider prints it.
+        schema: Name of the schema.
+        revision: `head`, `base`, or the number of a migration.
+
+    Returns:
+        The revision the tables now have; empty for `base`.
+
+    Raises:
+        StorageUnavailable: The database did not answer, or refused.
+        ValueError: No such revision, or not a name for a schema.
+    """
+    require_schema_name(schema)
+    engine = engine_for(dsn)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_run, schema, revision)
+            await connection.commit()
+    except sa.exc.DBAPIError as error:
+        raise StorageUnavailable(f"the migration failed: {type(error.orig).__name__}") from error
+    finally:
+        await engine.dispose()
+    return "" if revision == "base" else (head() if revision == "head" else revision)
+
+
+def head() -> str:
+    """Return the revision this code expects."""
+    return str(ScriptDirectory(str(_SCRIPTS)).get_current_head())
+
+
+async def require_head(database: Database) -> None:
+    """Check that the tables are those this code expects.
+
+    Raises:
+        SchemaOutdated: They are missing, older or newer.
+        StorageUnavailable: The database did not answer.
+    """
+    try:
+        row = await database.fetch_one(_version, {})
+    except StorageUnavailable as error:
+        if asyncpg.UndefinedTableError.__name__ in str(error):
+            raise SchemaOutdated(None, head()) from None
+        raise
+    found = None if row is None else str(row["version_num"])
+    if found != head():
+        raise SchemaOutdated(found, head())
+
+
+def _run(connection: sa.Connection, schema: str, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes.update(connection=connection, schema=schema, metadata=metadata)
+    move = command.downgrade if revision == "base" else command.upgrade
+    move(config, revision)

@@ -1,0 +1,248 @@
+"""Room 3, the world: rows become entities and entities become values, here and nowhere else.
+
+May import: standard library, chatcore, msgspec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from chatcore import (
+    Attempt,
+    AttemptOutcome,
+    ChatSession,
+    Message,
+    MessageId,
+    NewTurn,
+    OwnerId,
+    Quote,
+    Role,
+    SessionId,
+    Turn,
+    TurnEnd,
+    TurnId,
+    TurnRef,
+    TurnStatus,
+    Usage,
+    WindowMessage,
+)
+
+Row = Mapping[str, Any]
+
+_encode = msgspec.json.Encoder().encode
+_decode_quote = msgspec.json.Decoder(Quote).decode
+
+
+def quote_value(quote: Quote | None) -> str | None:
+    """Return a passage as JSON text, without the parts that are not known."""
+    if quote is None:
+        return None
+    known = {
+        "text": quote.text,
+        "title": quote.title,
+        "url": quote.url,
+        "anchor": quote.anchor,
+    }
+    return _encode({name: value for name, value in known.items() if value is not None}).decode()
+
+
+def new_turn_values(new: NewTurn) -> dict[str, object]:
+    """Return what the statements that admit a question need."""
+    return {
+        "owner_id": new.owner_id,
+        "session_id": new.session_id,
+        "title": new.title,
+        "turn_id": new.turn_id,
+        "question_id": new.question_id,
+        "text": new.text,
+        "quote": quote_value(new.quote),
+        "idempotency_key": new.idempotency_key,
+        "fingerprint": new.fingerprint,
+        "max_attempts": new.max_attempts,
+        "lease_seconds": new.lease_seconds,
+        "window_turns": new.window_turns,
+        "now": new.now,
+    }
+
+
+def ref_values(ref: TurnRef) -> dict[str, object]:
+    """Return the guard of a write."""
+    return {
+        "owner_id": ref.owner_id,
+        "session_id": ref.session_id,
+        "turn_id": ref.turn_id,
+        "number": ref.number,
+        "attempt": ref.attempt,
+    }
+
+
+def end_values(end: TurnEnd) -> dict[str, object]:
+    """Return what becomes true of a turn when it ends."""
+    return {
+        "status": end.status.value,
+        "outcome": end.status.value,
+        "reply_id": end.reply_id,
+        "text": end.text,
+        "now": end.now,
+        "model": end.model,
+        "request_digest": end.request_digest,
+        "finish_reason": end.finish_reason,
+        "error_code": end.error_code,
+        "prompt_tokens": end.usage.prompt_tokens if end.usage else None,
+        "completion_tokens": end.usage.completion_tokens if end.usage else None,
+    }
+
+
+def admitted_turn(new: NewTurn, row: Row) -> Turn:
+    """Return the turn that was just admitted."""
+    return Turn(
+        id=new.turn_id,
+        session_id=new.session_id,
+        owner_id=new.owner_id,
+        number=row["last_turn"],
+        status=TurnStatus.RUNNING,
+        attempt=1,
+        max_attempts=new.max_attempts,
+        question_id=new.question_id,
+        created_at=new.now,
+    )
+
+
+def ended_turn(ref: TurnRef, end: TurnEnd, row: Row) -> Turn:
+    """Return the turn that was just ended."""
+    reply = None
+    if end.text:
+        reply = Message(
+            id=end.reply_id,
+            session_id=ref.session_id,
+            turn_id=ref.turn_id,
+            turn_status=end.status,
+            position=row["question_position"] + 1,
+            role=Role.ASSISTANT,
+            content=end.text,
+            quote=None,
+            created_at=end.now,
+        )
+    return Turn(
+        id=ref.turn_id,
+        session_id=ref.session_id,
+        owner_id=ref.owner_id,
+        number=ref.number,
+        status=end.status,
+        attempt=ref.attempt,
+        max_attempts=row["max_attempts"],
+        question_id=MessageId(row["question_id"]),
+        created_at=row["created_at"],
+        ended_at=end.now,
+        reply=reply,
+        model=end.model,
+        finish_reason=end.finish_reason,
+        error_code=end.error_code,
+        usage=end.usage,
+    )
+
+
+def stored_turn(row: Row, attempts: Iterable[Row] = ()) -> Turn:
+    """Return a turn as it was read."""
+    status = TurnStatus(row["status"])
+    reply = None
+    if row["reply_id"] is not None:
+        reply = Message(
+            id=MessageId(row["reply_id"]),
+            session_id=SessionId(row["session_id"]),
+            turn_id=TurnId(row["id"]),
+            turn_status=status,
+            position=row["reply_position"],
+            role=Role.ASSISTANT,
+            content=row["reply_content"],
+            quote=None,
+            created_at=row["reply_created_at"],
+        )
+    return Turn(
+        id=TurnId(row["id"]),
+        session_id=SessionId(row["session_id"]),
+        owner_id=OwnerId(row["owner_id"]),
+        number=row["number"],
+        status=status,
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        question_id=MessageId(row["question_id"]),
+        created_at=row["created_at"],
+        ended_at=row["ended_at"],
+        reply=reply,
+        model=row["model"],
+        finish_reason=row["finish_reason"],
+        error_code=row["error_code"],
+        usage=_usage(row),
+        attempts=tuple(_attempt(kept) for kept in attempts),
+    )
+
+
+def session(row: Row) -> ChatSession:
+    """Return a session as it was read."""
+    return ChatSession(
+        id=SessionId(row["id"]),
+        owner_id=OwnerId(row["owner_id"]),
+        title=row["title"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def message(session_id: SessionId, row: Row) -> Message:
+    """Return a message as it was read with its turn."""
+    return Message(
+        id=MessageId(row["id"]),
+        session_id=session_id,
+        turn_id=TurnId(row["turn_id"]),
+        turn_status=TurnStatus(row["turn_status"]),
+        position=row["position"],
+        role=Role(row["role"]),
+        content=row["content"],
+        quote=_quote(row["quote"]),
+        created_at=row["created_at"],
+    )
+
+
+def window(rows: Iterable[Row]) -> tuple[WindowMessage, ...]:
+    """Return the messages of a window; a row without one says that it is empty."""
+    return tuple(
+        WindowMessage(
+            turn_id=TurnId(row["said_turn_id"]),
+            turn_number=row["said_turn_number"],
+            content=row["said_content"],
+            quote=_quote(row["said_quote"]),
+            from_user=row["said_role"] == "user",
+        )
+        for row in rows
+        if row["said_turn_id"] is not None
+    )
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        number=row["number"],
+        outcome=AttemptOutcome(row["outcome"]),
+        window=tuple(row["window_turns"]),
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        model=row["model"],
+        request_digest=row["request_digest"],
+        error_code=row["error_code"],
+        usage=_usage(row),
+    )
+
+
+def _usage(row: Row) -> Usage | None:
+    if row["prompt_tokens"] is None:
+        return None
+    return Usage(
+        prompt_tokens=row["prompt_tokens"], completion_tokens=row["completion_tokens"] or 0
+    )
+
+
+def _quote(value: str | None) -> Quote | None:
+    return None if value is None else _decode_quote(value)

@@ -1,0 +1,131 @@
+"""Room 3, the world: sessions and their pages.
+
+May import: standard library, sqlalchemy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from .admit_statements import NOW, OWNER, SESSION
+from .tables import chat_sessions, erased_sessions, messages, turns
+
+LIMIT = sa.bindparam("limit", type_=sa.Integer)
+PLACE = sa.bindparam("place", type_=sa.Integer)
+
+_THIS = (chat_sessions.c.owner_id == OWNER, chat_sessions.c.id == SESSION)
+_SHOWN = (
+    chat_sessions.c.owner_id,
+    chat_sessions.c.id,
+    chat_sessions.c.title,
+    chat_sessions.c.created_at,
+    chat_sessions.c.updated_at,
+)
+
+SESSION_BY_ID = sa.select(*_SHOWN).where(*_THIS)
+"""One session. Rows: at most one."""
+
+_NEWEST_FIRST = (
+    sa.select(*_SHOWN)
+    .where(chat_sessions.c.owner_id == OWNER)
+    .order_by(chat_sessions.c.updated_at.desc(), chat_sessions.c.id.desc())
+    .limit(LIMIT)
+)
+SESSIONS_FIRST_PAGE = _NEWEST_FIRST
+SESSIONS_NEXT_PAGE = _NEWEST_FIRST.where(
+    sa.tuple_(chat_sessions.c.updated_at, chat_sessions.c.id)
+    < sa.tuple_(
+        sa.bindparam("updated_at", type_=sa.DateTime(timezone=True)),
+        sa.bindparam("after_id", type_=sa.Uuid),
+    )
+)
+"""Sessions past a place in the list, latest activity first."""
+
+RENAME = (
+    chat_sessions.update()
+    .where(*_THIS)
+    .values(
+        title=sa.bindparam("title", type_=sa.Text),
+        updated_at=sa.func.greatest(chat_sessions.c.updated_at, NOW),
+    )
+    .returning(*_SHOWN)
+)
+
+
+def _erase() -> sa.Select[Any]:
+    # Counting reads what deleting removes: all parts of the statement see the same beginning.
+    totals = (
+        sa.select(
+            sa.func.count(turns.c.number).label("turns"),
+            sa.func.coalesce(sa.func.sum(turns.c.prompt_tokens), 0).label("prompt_tokens"),
+            sa.func.coalesce(sa.func.sum(turns.c.completion_tokens), 0).label("completion_tokens"),
+        )
+        .where(turns.c.owner_id == OWNER, turns.c.session_id == SESSION)
+        .cte("totals")
+    )
+    erased = chat_sessions.delete().where(*_THIS).returning(chat_sessions.c.id).cte("erased")
+    values: dict[str, sa.ColumnElement[Any]] = {
+        "owner_id": OWNER,
+        "session_id": erased.c.id,
+        "erased_at": NOW,
+        "turns": totals.c.turns,
+        "prompt_tokens": totals.c.prompt_tokens,
+        "completion_tokens": totals.c.completion_tokens,
+    }
+    source = sa.select(*values.values()).select_from(erased.join(totals, sa.literal_column("true")))
+    tombstone = erased_sessions.insert().from_select(list(values), source).cte("tombstone")
+    return sa.select(erased.c.id).add_cte(tombstone)
+
+
+ERASE = _erase()
+"""Erase one session with all that hangs on it. Rows: one if it was there."""
+
+
+def _page(*, newest_first: bool, bound: sa.ColumnElement[bool] | None) -> sa.Select[Any]:
+    """Return a page of messages, and whether the session exists at all, in one statement."""
+    position = messages.c.position
+    inner = sa.select(
+        messages.c.id,
+        position,
+        messages.c.turn_number,
+        messages.c.role,
+        messages.c.content,
+        messages.c.quote,
+        messages.c.created_at,
+    ).where(messages.c.owner_id == OWNER, messages.c.session_id == SESSION)
+    if bound is not None:
+        inner = inner.where(bound)
+    inner = inner.order_by(position.desc() if newest_first else position).limit(LIMIT)
+    page = inner.lateral("page")
+    newest = (
+        sa.select(sa.func.max(position))
+        .where(messages.c.owner_id == OWNER, messages.c.session_id == SESSION)
+        .scalar_subquery()
+    )
+    joined = chat_sessions.outerjoin(page, sa.literal_column("true")).outerjoin(
+        turns,
+        sa.and_(
+            turns.c.owner_id == OWNER,
+            turns.c.session_id == SESSION,
+            turns.c.number == page.c.turn_number,
+        ),
+    )
+    return (
+        sa.select(
+            *page.c,
+            turns.c.id.label("turn_id"),
+            turns.c.status.label("turn_status"),
+            newest.label("newest_position"),
+        )
+        .select_from(joined)
+        .where(*_THIS)
+        .order_by(page.c.position)
+    )
+
+
+NEWEST_MESSAGES = _page(newest_first=True, bound=None)
+MESSAGES_BEFORE = _page(newest_first=True, bound=messages.c.position < PLACE)
+MESSAGES_AFTER = _page(newest_first=False, bound=messages.c.position > PLACE)
+"""Rows of the pages: none if there is no such session; one of nulls for an empty page."""

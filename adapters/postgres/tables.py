@@ -1,0 +1,179 @@
+"""Room 3, the world: the tables, and the rules that the database itself keeps.
+
+May import: standard library, sqlalchemy.
+
+Every key begins with `owner_id`, so that the tables can be partitioned or distributed by owner and
+no statement touches a second part. The lease has no index on purpose: renewing it must stay a cheap
+(HOT) update. The schema's name is put in when statements are compiled.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(referred_table_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+IS_RUNNING = "status = 'running'"
+IS_HISTORY = "status IN ('completed', 'stopped') AND reply_id IS NOT NULL"
+"""Which turns go to the model with later questions (guarantee G8)."""
+
+_stamp = sa.DateTime(timezone=True)
+
+
+def _owner() -> sa.Column[str]:
+    return sa.Column("owner_id", sa.Text, nullable=False)
+
+
+def _tokens(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=True)
+
+
+chat_sessions = sa.Table(
+    "chat_sessions",
+    metadata,
+    _owner(),
+    sa.Column("id", sa.Uuid, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("created_at", _stamp, nullable=False),
+    sa.Column("updated_at", _stamp, nullable=False),
+    # The latest turn's number, and the latest position used or kept free for a running reply.
+    sa.Column("last_turn", sa.Integer, nullable=False),
+    sa.Column("last_position", sa.Integer, nullable=False),
+    sa.PrimaryKeyConstraint("owner_id", "id"),
+    sa.CheckConstraint("char_length(owner_id) BETWEEN 1 AND 128", name="owner"),
+    sa.Index("chat_sessions_activity", "owner_id", "updated_at", "id"),
+    postgresql_with={"fillfactor": "70"},
+)
+
+turns = sa.Table(
+    "turns",
+    metadata,
+    _owner(),
+    sa.Column("session_id", sa.Uuid, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("id", sa.Uuid, nullable=False),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("max_attempts", sa.Integer, nullable=False),
+    sa.Column("lease_expires_at", _stamp),
+    sa.Column("question_id", sa.Uuid, nullable=False),
+    sa.Column("question_position", sa.Integer, nullable=False),
+    sa.Column("reply_id", sa.Uuid),
+    sa.Column("model", sa.Text),
+    sa.Column("finish_reason", sa.Text),
+    sa.Column("error_code", sa.Text),
+    _tokens("prompt_tokens"),
+    _tokens("completion_tokens"),
+    sa.Column("created_at", _stamp, nullable=False),
+    sa.Column("ended_at", _stamp),
+    sa.PrimaryKeyConstraint("owner_id", "session_id", "number"),
+    sa.UniqueConstraint("owner_id", "id"),
+    sa.ForeignKeyConstraint(
+        ["owner_id", "session_id"],
+        ["chat_sessions.owner_id", "chat_sessions.id"],
+        ondelete="CASCADE",
+    ),
+    sa.CheckConstraint("number >= 1", name="number"),
+    sa.CheckConstraint("status IN ('running', 'completed', 'stopped', 'failed')", name="status"),
+    sa.CheckConstraint("attempt BETWEEN 1 AND max_attempts", name="attempt"),
+    sa.CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
+    sa.CheckConstraint("(status = 'running') = (ended_at IS NULL)", name="ended"),
+    sa.CheckConstraint("(status = 'failed') = (error_code IS NOT NULL)", name="error"),
+    sa.CheckConstraint("status <> 'running' OR reply_id IS NULL", name="early_reply"),
+    sa.CheckConstraint("status <> 'completed' OR reply_id IS NOT NULL", name="reply"),
+    # G2 and G3: one turn a key, one running turn a session, whatever races.
+    sa.Index(
+        "turns_idempotency_key",
+        "owner_id",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+    ),
+    sa.Index(
+        "turns_one_running",
+        "owner_id",
+        "session_id",
+        unique=True,
+        postgresql_where=sa.text(IS_RUNNING),
+    ),
+    sa.Index(
+        "turns_history", "owner_id", "session_id", "number", postgresql_where=sa.text(IS_HISTORY)
+    ),
+    postgresql_with={"fillfactor": "70"},
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    _owner(),
+    sa.Column("session_id", sa.Uuid, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("id", sa.Uuid, nullable=False),
+    sa.Column("turn_number", sa.Integer, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("quote", postgresql.JSONB),
+    sa.Column("created_at", _stamp, nullable=False),
+    sa.PrimaryKeyConstraint("owner_id", "session_id", "position"),
+    sa.UniqueConstraint("owner_id", "id"),
+    sa.UniqueConstraint("owner_id", "session_id", "turn_number", "role"),
+    sa.ForeignKeyConstraint(
+        ["owner_id", "session_id", "turn_number"],
+        ["turns.owner_id", "turns.session_id", "turns.number"],
+        ondelete="CASCADE",
+    ),
+    sa.CheckConstraint("position >= 1", name="position"),
+    sa.CheckConstraint("role IN ('user', 'assistant')", name="role"),
+    sa.CheckConstraint("role = 'user' OR quote IS NULL", name="quote"),
+    sa.CheckConstraint("content <> ''", name="content"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    _owner(),
+    sa.Column("turn_id", sa.Uuid, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    # Numbers of the earlier turns in the request: with the messages, enough to rebuild it (G9).
+    sa.Column("window_turns", postgresql.ARRAY(sa.Integer), nullable=False),
+    sa.Column("model", sa.Text),
+    sa.Column("request_digest", sa.Text),
+    sa.Column("error_code", sa.Text),
+    _tokens("prompt_tokens"),
+    _tokens("completion_tokens"),
+    sa.Column("started_at", _stamp, nullable=False),
+    sa.Column("ended_at", _stamp),
+    sa.PrimaryKeyConstraint("owner_id", "turn_id", "number"),
+    sa.ForeignKeyConstraint(
+        ["owner_id", "turn_id"], ["turns.owner_id", "turns.id"], ondelete="CASCADE"
+    ),
+    sa.CheckConstraint(
+        "outcome IN ('pending', 'completed', 'stopped', 'failed', 'abandoned')", name="outcome"
+    ),
+    sa.CheckConstraint("(outcome = 'pending') = (ended_at IS NULL)", name="ended"),
+    postgresql_with={"fillfactor": "70"},
+)
+
+erased_sessions = sa.Table(
+    "erased_sessions",
+    metadata,
+    _owner(),
+    sa.Column("session_id", sa.Uuid, nullable=False),
+    sa.Column("erased_at", _stamp, nullable=False),
+    sa.Column("turns", sa.Integer, nullable=False),
+    sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
+    sa.Column("completion_tokens", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("owner_id", "session_id"),
+    comment="What is left of an erased session: counts and cost, no content.",
+)

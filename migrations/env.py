@@ -1,0 +1,71 @@
+"""Beside room 3: what Alembic runs for every command.
+
+May import: standard library, alembic, sqlalchemy, adapters, app.
+
+Called by `migrate()` with an open connection (also where this folder is part of the installed
+package), or by Alembic's own command line in the project's tree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+# Any number will do, as long as it is always the same: two processes do not migrate at once.
+_LOCK = 7_202_611_230
+
+
+def run(connection: Connection, schema: str, metadata: MetaData) -> None:
+    """Run the command in one transaction: all of it or nothing."""
+    # Unqualified names, in the migrations and in the tables' metadata, mean our own schema.
+    connection.dialect.default_schema_name = schema
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        compare_type=True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+        connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
+        context.run_migrations()
+
+
+async def run_from_command_line() -> None:
+    """Connect as the arguments or the settings say, then run."""
+    from adapters.postgres.migrate import engine_for, require_schema_name
+    from adapters.postgres.tables import metadata
+    from app.settings import Settings
+
+    given = context.get_x_argument(as_dictionary=True)
+    settings = Settings.load()
+    url = given.get("url") or settings.database_url
+    if not url:
+        raise SystemExit(
+            "alembic: set DATABASE_URL or pass -x url=postgresql://…; "
+            "for the embedded database use: python -m app migrate"
+        )
+    schema = require_schema_name(given.get("schema") or settings.database_schema)
+    engine = engine_for(url)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run, schema, metadata)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+_given = context.config.attributes
+if context.is_offline_mode():
+    raise SystemExit("alembic: offline mode (--sql) is not supported")
+if "connection" in _given:
+    run(_given["connection"], _given["schema"], _given["metadata"])
+else:
+    asyncio.run(run_from_command_line())
