@@ -89,10 +89,14 @@ class InMemoryChatRepository(ChatRepository):
     ) -> TurnRef:
         """Close this attempt as failed and record the next one; see the port."""
         kept = self._find(ref.owner_id, ref.session_id, ref.turn_id)
-        if kept is None or not kept.is_held_by(ref) or ref.attempt >= kept.turn.max_attempts:
+        if kept is None:
             raise TurnLost(ref.turn_id)
-        kept.next_attempt(error_code=error_code, request_digest=request_digest, now=now)
-        return replace(ref, attempt=kept.turn.attempt)
+        following = replace(ref, attempt=ref.attempt + 1)
+        if kept.is_held_by(ref) and ref.attempt < kept.turn.max_attempts:
+            kept.next_attempt(error_code=error_code, request_digest=request_digest, now=now)
+        elif not (kept.is_held_by(following) and kept.turn.attempts[-1].started_at == now):
+            raise TurnLost(ref.turn_id)
+        return following
 
     async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
         """End a running turn for good; see the port."""

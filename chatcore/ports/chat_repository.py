@@ -68,6 +68,7 @@ class TurnRepository(Protocol):
 
         Raises:
             TurnLost: This attempt no longer holds the turn, or was its last. Nothing was written.
+                A repeat whose answer was lost is recognised by its `now`, and succeeds again.
             StorageUnavailable: The store did not answer. Repeating is safe.
 
         Promise: durable on return (G7).

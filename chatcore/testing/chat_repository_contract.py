@@ -1,0 +1,24 @@
+"""Beside the hexagon: what every chat repository must pass.
+
+May import: standard library, chatcore, pytest.
+
+Authors of an adapter subclass `ChatRepositoryContract` and supply the fixture `repository`:
+
+    class TestMyRepository(ChatRepositoryContract):
+        @pytest.fixture
+        async def repository(self):
+            yield MyRepository(...)
+
+The store need not be empty: every test makes owners of its own. Run it with pytest-asyncio in mode
+`auto`. For the state machine over the same port see `chat_repository_machine`.
+"""
+
+from __future__ import annotations
+
+from .session_contract import SessionContract
+from .turn_admission_contract import TurnAdmissionContract
+from .turn_ending_contract import TurnEndingContract
+
+
+class ChatRepositoryContract(TurnAdmissionContract, TurnEndingContract, SessionContract):
+    """All promises of `ChatRepository`."""

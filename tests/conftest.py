@@ -1,0 +1,65 @@
+"""Fixtures for all tests: a real PostgreSQL that the run starts itself, Hypothesis profiles.
+
+May import: standard library, adapters, asyncpg, hypothesis, pytest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, settings
+
+from adapters.embedded import EmbeddedPostgres
+from adapters.postgres import Database, migrate
+
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=50, **_COMMON)  # type: ignore[arg-type]
+settings.register_profile("ci", max_examples=100, derandomize=True, **_COMMON)  # type: ignore[arg-type]
+settings.register_profile("nightly", max_examples=2000, **_COMMON)  # type: ignore[arg-type]
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))  # noqa: TID251
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Give a PostgreSQL of this run's own: started once, stopped at the end."""
+    with tempfile.TemporaryDirectory(prefix="chatcore-test-", ignore_cleanup_errors=True) as folder:
+        server = EmbeddedPostgres.start(Path(folder) / "data")
+        try:
+            yield server.url
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def schema(postgres_url: str) -> str:
+    """Give a migrated schema that the tests of this run share; each makes owners of its own."""
+    asyncio.run(migrate(postgres_url, schema="chatcore"))
+    return "chatcore"
+
+
+@pytest.fixture
+async def database(postgres_url: str, schema: str) -> AsyncIterator[Database]:
+    """Give an open pool on the shared schema, and check that nothing is left hanging."""
+    opened = Database(postgres_url, schema=schema, pool_size=5)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def empty_schema(postgres_url: str) -> AsyncIterator[str]:
+    """Give the name of a schema that does not exist yet, and drop it afterwards."""
+    name = f"chatcore_{next(_numbers)}"
+    yield name
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+    await connection.close()
