@@ -35,6 +35,15 @@ _IDLE_SECONDS = 240.0
 # connection trouble, shutting down, starting up, too many connections, cancelled, lock and
 # serialisation failures: PostgreSQL's documentation, appendix A, error codes
 _PASSING = ("08", "57P", "57014", "53300", "40001", "40P01", "55P03")
+# asyncpg answers a connection that dies between two messages with an InternalClientError
+# ("another operation is in progress"); it is as good as closed.
+_TROUBLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class Statement:
@@ -93,7 +102,7 @@ class Database:
                 max_inactive_connection_lifetime=_IDLE_SECONDS,
                 reset=_no_reset,
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _TROUBLE as error:
             raise StorageUnavailable(f"{describe_dsn(self._dsn)}: {reason(error)}") from error
 
     async def close(self) -> None:
@@ -129,7 +138,7 @@ class Database:
                 return await self._run(prepared.sql, arguments)
             except asyncpg.IntegrityConstraintViolationError:
                 raise
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _TROUBLE as error:
                 if not (tries_left and _may_pass(error)):
                     # The cause is cut off: its text can quote what was to be stored.
                     raise StorageUnavailable(_safe_reason(error)) from None
@@ -151,6 +160,9 @@ class Database:
         try:
             rows: list[Row] = await connection.fetch(sql, *arguments)
             return rows
+        except asyncpg.InternalClientError:
+            connection.terminate()
+            raise
         finally:
             await pool.release(connection)
 

@@ -1,0 +1,263 @@
+"""What only PostgreSQL has: real writers at once, constraints, statements that overlap.
+
+May import: standard library, adapters, asyncpg, chatcore, pytest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import pytest
+
+from adapters.postgres import Database, PostgresChatRepository
+from adapters.postgres import turn_statements as sql
+from adapters.postgres.database import Statement
+from adapters.postgres.rows import end_values, ref_values
+from chatcore import Admission, SessionBusy, StorageUnavailable
+from chatcore.testing.builders import (
+    NOW,
+    an_owner,
+    completed,
+    failed,
+    have_turn,
+    new_turn,
+    ref_of,
+)
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def repository(database: Database) -> PostgresChatRepository:
+    """Give the repository on the run's PostgreSQL."""
+    return PostgresChatRepository(database)
+
+
+@pytest.fixture
+async def connection(postgres_url: str, schema: str) -> AsyncIterator[asyncpg.Connection]:
+    """Give a connection of the test's own, to look behind the adapter's back."""
+    opened = await asyncpg.connect(postgres_url, server_settings={"search_path": schema})
+    yield opened
+    await opened.close()
+
+
+async def test_window_holds_a_reply_that_was_being_stored(
+    repository: PostgresChatRepository, connection: asyncpg.Connection
+) -> None:
+    """G8: a question admitted while the reply before it is being committed gets that reply."""
+    first = await repository.admit(new_turn(an_owner(), text="asked before"))
+    ref, end = ref_of(first), completed("committed meanwhile")
+    finish = Statement(sql.FINISH_WITH_REPLY, "chatcore")
+    new = new_turn(ref.owner_id, ref.session_id)
+    async with connection.transaction():
+        await connection.fetch(finish.sql, *finish.arguments(ref_values(ref) | end_values(end)))
+        admitting = asyncio.create_task(repository.admit(new))
+        await _until_waiting(connection)
+        assert not admitting.done()
+    admission = await admitting
+    said = [message.content for message in admission.window]
+    assert said == ["asked before", "committed meanwhile"]
+    turn = await repository.turn(ref.owner_id, ref.session_id, admission.turn.id)
+    assert turn.attempts[0].window == (1,)
+
+
+async def test_finish_and_admit_never_deadlock(
+    repository: PostgresChatRepository, connection: asyncpg.Connection
+) -> None:
+    """G3: turns that end, well or badly, while the next questions arrive never block each other."""
+    before = await _deadlocks(connection)
+
+    async def talk(number: int) -> None:
+        owner = an_owner()
+        session_id = (await have_turn(repository, owner)).session_id
+        for turn in range(15):
+            running = await repository.admit(new_turn(owner, session_id))
+            end = failed() if (number + turn) % 2 else completed()
+            ended, *rest = await asyncio.gather(
+                repository.finish(ref_of(running), end),
+                *[repository.admit(new_turn(owner, session_id)) for _ in range(3)],
+                return_exceptions=True,
+            )
+            assert not isinstance(ended, BaseException), ended
+            for result in rest:
+                if isinstance(result, Admission):
+                    await repository.finish(ref_of(result), failed())
+                else:
+                    assert isinstance(result, SessionBusy), result
+        page = await repository.messages(owner, session_id, limit=1000)
+        assert [message.position for message in page.items] == list(range(1, len(page.items) + 1))
+
+    await asyncio.gather(*[talk(number) for number in range(6)])
+    await asyncio.sleep(0.6)  # the server publishes its counters at most every half second
+    assert await _deadlocks(connection) == before
+
+
+async def test_fifty_senders_in_two_processes(
+    repository: PostgresChatRepository, postgres_url: str, schema: str
+) -> None:
+    """G3, G4: fifty sends at once from two processes leave dense positions and no orphan."""
+    owner = an_owner()
+    session_id = (await have_turn(repository, owner)).session_id
+    arguments = [postgres_url, schema, owner, str(session_id)]
+    senders = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.integration.sender",
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        for _ in range(2)
+    ]
+    outputs = [(await sender.communicate())[0].decode().split() for sender in senders]
+    assert [sender.returncode for sender in senders] == [0, 0]
+    admitted = sum(int(output[0]) for output in outputs)
+    busy = sum(int(output[1]) for output in outputs)
+    assert (admitted + busy, admitted >= 2, busy >= 2) == (100, True, True)
+    page = await repository.messages(owner, session_id, limit=1000)
+    assert [message.position for message in page.items] == list(range(1, 2 * admitted + 3))
+    for question, reply in zip(page.items[::2], page.items[1::2], strict=True):
+        assert question.turn_id == reply.turn_id
+
+
+async def test_tables_refuse_what_code_must_not_do(
+    repository: PostgresChatRepository, connection: asyncpg.Connection
+) -> None:
+    """G3, G4: the rules are constraints; breaking one by hand is refused by the database."""
+    turn = await have_turn(repository, an_owner())
+    running = await repository.admit(new_turn(turn.owner_id, turn.session_id))
+    await repository.admit(new_turn(turn.owner_id))
+    mine = f"owner_id = '{turn.owner_id}' AND session_id = '{turn.session_id}'"
+    second = f"UPDATE turns SET {{}} WHERE {mine} AND number = 2"
+    reopened = "status = 'running', lease_expires_at = now(), ended_at = NULL, reply_id = NULL"
+    forbidden = (
+        f"UPDATE turns SET {reopened} WHERE {mine} AND number = 1",
+        second.format("lease_expires_at = NULL"),
+        second.format("status = 'completed', lease_expires_at = NULL, ended_at = now()"),
+        second.format("status = 'paused'"),
+        second.format("attempt = 3"),
+        second.format("number = 1"),
+        second.format("owner_id = 'somebody else'"),
+        second.format(f"id = '{turn.id}'"),
+        f"UPDATE messages SET position = 1 WHERE {mine} AND position = 2",
+        f"UPDATE messages SET position = 0 WHERE {mine} AND position = 1",
+        f"UPDATE messages SET role = 'user', position = 9 WHERE {mine} AND position = 2",
+        f"UPDATE messages SET role = 'system' WHERE {mine} AND position = 2",
+        f"UPDATE messages SET content = '' WHERE {mine} AND position = 2",
+        f"UPDATE messages SET turn_number = 7 WHERE {mine} AND position = 2",
+        f"UPDATE attempts SET owner_id = 'x' WHERE turn_id = '{running.turn.id}'",
+        f"UPDATE chat_sessions SET owner_id = repeat('x', 129) WHERE id = '{turn.session_id}'",
+    )
+    for statement in forbidden:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await connection.execute(statement)
+
+
+async def test_erased_words_are_in_no_table(
+    repository: PostgresChatRepository, connection: asyncpg.Connection
+) -> None:
+    """G12: after erasing, no column of any table holds a word of it; counts and cost remain."""
+    owner, nonce = an_owner(), "zyzzyva"
+    turn = await have_turn(repository, owner, text=nonce, end=completed(f"{nonce} again"))
+    await repository.rename(owner, turn.session_id, title=nonce, now=NOW)
+    await repository.admit(new_turn(owner, turn.session_id, text=nonce))
+    assert await _tables_with(connection, nonce) == {"chat_sessions", "messages"}
+    await repository.erase(owner, turn.session_id, now=NOW)
+    assert await _tables_with(connection, nonce) == set()
+    assert await _tables_with(connection, str(turn.session_id)) == {"erased_sessions"}
+    row = await connection.fetchrow("SELECT * FROM erased_sessions WHERE owner_id = $1", owner)
+    assert (row["turns"], row["prompt_tokens"], row["completion_tokens"]) == (2, 11, 7)
+
+
+async def test_lost_commit_answers_are_harmless(
+    repository: PostgresChatRepository, postgres_url: str, schema: str
+) -> None:
+    """G1: when the server drops every connection again and again, repeating loses nothing."""
+    killer = await asyncpg.connect(postgres_url)
+
+    async def kill() -> None:
+        while True:
+            await asyncio.sleep(0.005)
+            await killer.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> "
+                "pg_backend_pid() AND datname = current_database() AND random() < 0.3"
+            )
+
+    killing = asyncio.create_task(kill())
+    owner = an_owner()
+    session_id, rounds = None, 40
+    try:
+        for number in range(rounds):
+            new = new_turn(owner, session_id, text=f"question {number}")
+            ref = ref_of(await _insist(partial(repository.admit, new)))
+            end = completed(f"reply {number}")
+            await _insist(partial(repository.finish, ref, end))
+            session_id = ref.session_id
+    finally:
+        killing.cancel()
+        await killer.close()
+    assert session_id is not None
+    page = await _insist(partial(repository.messages, owner, session_id, limit=1000))
+    assert [message.position for message in page.items] == list(range(1, 2 * rounds + 1))
+    assert [message.content for message in page.items][:2] == ["question 0", "reply 0"]
+
+
+async def test_nothing_is_held_between_calls(
+    repository: PostgresChatRepository, connection: asyncpg.Connection
+) -> None:
+    """G10: while a turn runs, no connection is in a transaction and no lock is held."""
+    await repository.admit(new_turn(an_owner()))
+    busy = await connection.fetch(
+        "SELECT state, query FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        "AND pid <> pg_backend_pid() AND state <> 'idle'"
+    )
+    assert busy == []
+
+
+T = TypeVar("T")
+
+
+async def _insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat the very same call while the store does not answer, as a caller may."""
+    for _ in range(50):
+        try:
+            return await call()
+        except StorageUnavailable:
+            await asyncio.sleep(0.01)
+    raise AssertionError("the store never answered")
+
+
+async def _until_waiting(connection: asyncpg.Connection) -> None:
+    """Wait until some statement waits for a lock."""
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            return
+    raise AssertionError("nothing waits")
+
+
+async def _deadlocks(connection: asyncpg.Connection) -> int:
+    found: int = await connection.fetchval(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
+    return found
+
+
+async def _tables_with(connection: asyncpg.Connection, word: str) -> set[str]:
+    """Return the tables that hold the word in any column of any row."""
+    tables = await connection.fetch(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+    )
+    found = set()
+    for (table,) in tables:
+        count = f'SELECT count(*) FROM "{table}" AS kept WHERE kept::text LIKE $1'
+        if await connection.fetchval(count, f"%{word}%"):
+            found.add(table)
+    return found
