@@ -46,7 +46,7 @@ async def run_from_command_line() -> None:
 
     given = context.get_x_argument(as_dictionary=True)
     settings = Settings.load()
-    url = given.get("url") or settings.database_url
+    url = given.get("url") or (settings.database_url and settings.database_url.reveal())
     if not url:
         raise SystemExit(
             "alembic: set DATABASE_URL or pass -x url=postgresql://…; "

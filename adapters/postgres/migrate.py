@@ -5,8 +5,10 @@ May import: standard library, alembic, asyncpg, chatcore, sqlalchemy.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
+import threading
 from pathlib import Path
 
 import asyncpg
@@ -27,7 +29,10 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # The same place from here in the tree and in the installed package.
 _SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
 
-_version = sa.select(sa.table("alembic_version", sa.column("version_num", sa.Text)).c.version_num)
+_alembic_version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
+_version = sa.select(_alembic_version.c.version_num)
+# Alembic keeps its context in globals of the process.
+_alembic_in_use = threading.Lock()
 
 
 class SchemaOutdated(StorageUnavailable):
@@ -83,6 +88,8 @@ async def migrate(dsn: str, *, schema: str = "chatcore", revision: str = "head")
         ValueError: No such revision, or not a name for a schema.
     """
     require_schema_name(schema)
+    while not _alembic_in_use.acquire(blocking=False):  # noqa: ASYNC110  # loops of other threads too
+        await asyncio.sleep(0.05)
     engine = engine_for(dsn)
     try:
         async with engine.connect() as connection:
@@ -91,6 +98,7 @@ async def migrate(dsn: str, *, schema: str = "chatcore", revision: str = "head")
     except sa.exc.DBAPIError as error:
         raise StorageUnavailable(f"the migration failed: {type(error.orig).__name__}") from error
     finally:
+        _alembic_in_use.release()
         await engine.dispose()
     return "" if revision == "base" else (head() if revision == "head" else revision)
 

@@ -1,0 +1,149 @@
+"""The migrations make exactly the tables that the code describes, and can be undone.
+
+May import: standard library, adapters, asyncpg, chatcore, pytest, sqlalchemy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from adapters.postgres import Database, SchemaOutdated, migrate, require_head
+from adapters.postgres.migrate import engine_for, head, require_schema_name
+from adapters.postgres.tables import metadata
+from chatcore import StorageUnavailable
+
+pytestmark = pytest.mark.postgres
+
+ROOT = Path(__file__).parents[2]
+_DESCRIBE = """
+SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod) || ' '
+       || a.attnotnull || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r' AND NOT a.attisdropped
+UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes
+ WHERE schemaname = $1::regnamespace::text
+UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+  FROM pg_constraint WHERE connamespace = $1::regnamespace
+UNION ALL SELECT 'table', relname, relkind::text, coalesce(reloptions::text, '')
+       || coalesce(obj_description(oid), '')
+  FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S', 'v')
+"""
+
+
+async def _describe(url: str, schema: str) -> set[tuple[str, ...]]:
+    """Return everything the database knows of a schema, without the schema's name."""
+    connection = await asyncpg.connect(url, server_settings={"search_path": schema})
+    try:
+        rows = await connection.fetch(_DESCRIBE, schema)
+    finally:
+        await connection.close()
+    facts = {tuple(str(value).replace(f"{schema}.", "") for value in row) for row in rows}
+    return {fact for fact in facts if "alembic_version" not in fact[1] + fact[2]}
+
+
+async def test_migrated_schema_equals_the_metadata(
+    postgres_url: str, schema: str, empty_schema: str
+) -> None:
+    """Columns, types, defaults, constraints, indexes and options are those of the tables' code."""
+    engine = engine_for(postgres_url)
+    async with engine.begin() as connection:
+        await connection.execute(sa.text(f"CREATE SCHEMA {empty_schema}"))
+        await connection.execute(sa.text(f"SET LOCAL search_path TO {empty_schema}"))
+        await connection.run_sync(metadata.create_all, checkfirst=False)
+    await engine.dispose()
+    described = await _describe(postgres_url, empty_schema)
+    assert len(described) > 80
+    assert await _describe(postgres_url, schema) == described
+
+
+async def test_down_and_up_again(postgres_url: str, empty_schema: str) -> None:
+    """Going to base leaves nothing; coming back gives the same tables as before."""
+    assert await migrate(postgres_url, schema=empty_schema) == head()
+    before = await _describe(postgres_url, empty_schema)
+    assert await migrate(postgres_url, schema=empty_schema, revision="base") == ""
+    assert await _describe(postgres_url, empty_schema) == set()
+    await migrate(postgres_url, schema=empty_schema)
+    assert await _describe(postgres_url, empty_schema) == before
+
+
+async def test_migrating_twice_at_once(postgres_url: str, empty_schema: str) -> None:
+    """Processes that start together migrate one after the other; nobody fails."""
+    code = (
+        "import asyncio; from adapters.postgres import migrate; "
+        f"asyncio.run(migrate({postgres_url!r}, schema={empty_schema!r}))"
+    )
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT) for _ in range(3)
+    ]
+    here = [migrate(postgres_url, schema=empty_schema) for _ in range(2)]
+    assert set(await asyncio.gather(*here)) == {head()}
+    assert [await process.wait() for process in processes] == [0, 0, 0]
+
+
+async def test_head_is_required(postgres_url: str, empty_schema: str) -> None:
+    """A missing or outdated schema is told as such, with both versions."""
+    database = Database(postgres_url, schema=empty_schema)
+    await database.open()
+    try:
+        with pytest.raises(SchemaOutdated) as missing:
+            await require_head(database)
+        assert (missing.value.found, missing.value.expected) == (None, head())
+        await migrate(postgres_url, schema=empty_schema)
+        await require_head(database)
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute(f"UPDATE {empty_schema}.alembic_version SET version_num = '0'")
+        await connection.close()
+        with pytest.raises(SchemaOutdated, match="version 0, not"):
+            await require_head(database)
+    finally:
+        await database.close()
+
+
+async def test_unreachable_database_is_told() -> None:
+    """Migrating where nobody listens says so, and never shows the password."""
+    with pytest.raises(StorageUnavailable) as refused:
+        await migrate("postgresql://me:secret@127.0.0.1:1/nowhere")
+    assert "127.0.0.1:1/nowhere" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", "a-b", 'a"b', "Chat", "1st", "x" * 64, "a b"])
+def test_schema_names_need_no_quoting(name: str) -> None:
+    """A schema's name that would need quoting is refused."""
+    with pytest.raises(ValueError, match="a schema's name"):
+        require_schema_name(name)
+
+
+def test_alembic_command_line(postgres_url: str, empty_schema: str) -> None:
+    """`alembic upgrade head`, `check` and `downgrade base` work in the tree."""
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": postgres_url}  # noqa: TID251
+    environment["DATABASE_SCHEMA"] = empty_schema
+    for arguments in (["upgrade", "head"], ["check"], ["downgrade", "base"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "alembic", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert asyncio.run(_describe(postgres_url, empty_schema)) == set()
+
+
+def test_migrations_are_named_in_order() -> None:
+    """Migration files are numbered without a gap and named after what they do."""
+    files = sorted((ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+    for number, file in enumerate(files, start=1):
+        assert re.fullmatch(rf"{number:04d}_[a-z0-9_]+\.py", file.name)
