@@ -1,0 +1,56 @@
+"""Services put together for tests, from real parts that live in memory.
+
+May import: standard library, adapters, chatcore.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.memory import (
+    InMemoryChatRepository,
+    RecordingTurnObserver,
+    ScriptedLLM,
+    SequentialIds,
+    TickingClock,
+)
+from chatcore import ChatPolicy, ChatRepository, ChatService, LLMPort, OwnerId
+
+ANNA, BEN = OwnerId("anna"), OwnerId("ben")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A service and the parts it was put together from."""
+
+    service: ChatService
+    repository: ChatRepository
+    llm: LLMPort
+    observer: RecordingTurnObserver
+
+    @property
+    def notices(self) -> list[str]:
+        """What the observer was told, in order."""
+        return [what for what, _ in self.observer.notices]
+
+
+def bench(
+    llm: LLMPort | None = None,
+    *,
+    repository: ChatRepository | None = None,
+    policy: ChatPolicy | None = None,
+    first_id: int = 1,
+) -> Bench:
+    """Put a service together; what is not given is scripted or in memory."""
+    llm = llm or ScriptedLLM()
+    repository = repository or InMemoryChatRepository()
+    observer = RecordingTurnObserver()
+    service = ChatService(
+        repository=repository,
+        llm=llm,
+        clock=TickingClock(),
+        ids=SequentialIds(first_id),
+        observer=observer,
+        policy=policy,
+    )
+    return Bench(service, repository, llm, observer)
