@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,14 +30,20 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def open_folder() -> Iterator[Path]:
+    """Give a folder that others may pass through, so that a server started by root can use it."""
+    folder = Path(tempfile.mkdtemp(prefix="chatcore-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(open_folder: Path) -> Iterator[str]:
     """Give a PostgreSQL of this run's own: started once, stopped at the end."""
-    with tempfile.TemporaryDirectory(prefix="chatcore-test-", ignore_cleanup_errors=True) as folder:
-        server = EmbeddedPostgres.start(Path(folder) / "data")
-        try:
-            yield server.url
-        finally:
-            server.stop()
+    server = EmbeddedPostgres.start(open_folder / "data")
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -139,9 +139,9 @@ async def test_failures_never_quote_content(postgres_url: str, schema: str) -> N
 
 
 @pytest.mark.postgres
-async def test_server_restart_is_survived(tmp_path: Path) -> None:
+async def test_server_restart_is_survived(open_folder: Path) -> None:
     """G1: after the server was restarted the same pool goes on, and everything is there."""
-    server = EmbeddedPostgres.start(tmp_path / "data")
+    server = EmbeddedPostgres.start(open_folder / "restarted")
     await migrate(server.url)
     database = Database(server.url, pool_size=3)
     await database.open()
@@ -150,7 +150,7 @@ async def test_server_restart_is_survived(tmp_path: Path) -> None:
     server.stop()
     with pytest.raises(StorageUnavailable):
         await repository.session(turn.owner_id, turn.session_id)
-    server = EmbeddedPostgres.start(tmp_path / "data")
+    server = EmbeddedPostgres.start(open_folder / "restarted")
     try:
         page = await repository.messages(turn.owner_id, turn.session_id, limit=10)
         assert len(page.items) == 2
