@@ -1,6 +1,6 @@
 """Beside the hexagon: what every chat repository must pass.
 
-May import: standard library, chatcore, pytest.
+May import: standard library, chatcore.
 
 Authors of an adapter subclass `ChatRepositoryContract` and supply the fixture `repository`:
 
