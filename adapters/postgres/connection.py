@@ -73,6 +73,8 @@ def reason(error: BaseException) -> str:
         return (error.args[0] if error.args else type(error).__name__).splitlines()[0]
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+        return str(error).splitlines()[0]  # about an option of the URL, never its password
     if isinstance(error, OSError):
         return error.strerror or "cannot be reached"
     return type(error).__name__

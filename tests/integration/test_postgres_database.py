@@ -73,6 +73,7 @@ async def test_libpq_only_options_connect(postgres_url: str) -> None:
         (lambda url: url.replace("//postgres", "//nobody_here"), "does not exist"),
         (lambda _: "postgresql://u:secret@127.0.0.1:1/db", "127.0.0.1:1/db"),
         (lambda _: "postgresql://u:secret@no-such-host.invalid/db", "no-such-host.invalid/db"),
+        (lambda _: "postgresql://u:secret@127.0.0.1:1/db?sslmode=bogus", "sslmode"),
     ],
 )
 async def test_open_tells_what_is_wrong(postgres_url: str, change: object, told: str) -> None:

@@ -1,0 +1,126 @@
+"""Room 4, the door: the commands of `python -m app`.
+
+May import: standard library, app.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from types import FrameType
+
+from app.checkup import check
+from app.container import AppContainer
+from app.lifecycle import StartFailed
+from app.logs import Logs, configure_logs, get_logger
+from app.main import create_app
+from app.server import run_server
+from app.setting_types import DatabaseUrl
+from app.settings import Settings, SettingsError
+from app.startup import (
+    bind,
+    embedded_database,
+    embedded_model,
+    migrate_to_head,
+    prepare,
+    tell_choices,
+)
+
+_FAILED = 1
+_MISUSED = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, 1 for a failure, 2 for wrong settings or use."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[], int] = chosen.command
+    try:
+        return command()
+    except SettingsError as error:
+        for problem in error.problems:
+            _complain(problem)
+        return _MISUSED
+    except StartFailed as error:
+        _complain(str(error))
+        return _FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def serve() -> int:
+    """Answer requests until SIGTERM or SIGINT."""
+    settings = Settings.load()
+    with closing(_logs(settings)), closing(bind(settings)) as listener:
+        _end_on_signals()
+        with embedded_database(settings) as stored, embedded_model(stored) as used:
+            tell_choices(settings, used)
+            asyncio.run(prepare(used, is_ours=settings.database_url is None))
+            host, port = listener.getsockname()[:2]
+            where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            get_logger("start").info("serving", address=where, api=f"{where}/schema")
+            return 0 if run_server(used, listener) else _FAILED
+
+
+def migrate() -> int:
+    """Bring the database to the version this code needs."""
+    settings = Settings.load()
+    with closing(_logs(settings)), embedded_database(settings) as used:
+        revision = asyncio.run(migrate_to_head(used))
+    print(f"{settings.database_url or 'the embedded database'} is at version {revision}")  # noqa: T201
+    return 0
+
+
+def openapi() -> int:
+    """Print the OpenAPI document."""
+    url = DatabaseUrl("postgresql://nowhere/nothing")
+    app = create_app(AppContainer(settings=Settings(database_url=url)))
+    document = app.openapi_schema.to_schema()
+    sys.stdout.write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="A chat backend: conversations, turns and replies on PostgreSQL.",
+        epilog="Settings come from the environment, and from .env in this folder; "
+        "docs/reference/settings.md lists them.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name, command, text in (
+        ("serve", serve, "answer requests until SIGTERM or SIGINT"),
+        ("migrate", migrate, "bring the database to the version this code needs"),
+        ("check", check, "validate the settings, the database and the model"),
+        ("openapi", openapi, "print the OpenAPI document"),
+    ):
+        commands.add_parser(name, help=text, description=text.capitalize() + ".").set_defaults(
+            command=command
+        )
+    return parser
+
+
+def _logs(settings: Settings) -> Logs:
+    return configure_logs(
+        level=settings.log_level, log_format=settings.log_format, secrets=settings.secrets()
+    )
+
+
+def _complain(text: str) -> None:
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
+
+
+def _end_on_signals() -> None:
+    """Let the first SIGTERM or SIGINT unwind what was started; further ones must not disturb it."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)

@@ -1,0 +1,213 @@
+"""Room 4, the door: reads a JSON body once, straight from bytes into its struct, or says why not.
+
+May import: standard library, app, litestar, msgspec.
+
+A good body is decoded once, by msgspec. Only a bad one is read a second time, by the standard
+library, to tell its sender everything that is wrong with it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterator
+from types import UnionType
+from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeVar, get_args, get_origin
+
+import msgspec
+from litestar.connection import ASGIConnection
+from litestar.dto import AbstractDTO, DTOFieldDefinition
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi.spec import Reference, Schema
+from litestar.typing import FieldDefinition
+
+from app.http.problems import Refused
+from app.http.schemas import FieldError
+
+MAX_DEPTH = 32
+_MAX_ERRORS = 20
+_MAX_NAME_CHARS = 64
+_JSON_TYPE = re.compile(r'\s*application/json\s*(;\s*charset="?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NAME = re.compile(rb'"((?:[^"\\]++|\\.)*+)"\s*+:', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Refuse a body that does not call itself JSON, before reading it."""
+    if not _JSON_TYPE.fullmatch(connection.headers.get("content-type", "")):
+        raise Refused("unsupported_media_type")
+
+
+class StrictJson(AbstractDTO[T], Generic[T]):
+    """Litestar's extension point for decoding a body ourselves: `dto=StrictJson[SomeRequest]`."""
+
+    _decoders: ClassVar[dict[type, msgspec.json.Decoder[Any]]] = {}
+
+    def decode_bytes(self, value: bytes) -> Any:
+        """Return the body as its struct.
+
+        Raises:
+            Refused: It is no JSON, or not this struct.
+        """
+        try:
+            decoded = self._decoders[self.model_type].decode(value)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            _explain(value, self.model_type)
+        _refuse_repeated_names(value)
+        return decoded
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
+    ) -> None:
+        """Prepare the decoder; there is no model to derive, the struct is the model."""
+        cls._decoders[cls.model_type] = msgspec.json.Decoder(cls.model_type)
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+    ) -> Reference | Schema:
+        """Describe the struct itself, and say that it has no other fields."""
+        described: Reference | Schema = schema_creator.for_field_definition(field_definition)
+        if isinstance(described, Reference):
+            registered = schema_creator.schema_registry.from_reference(described)
+            registered.schema.additional_properties = False
+        return described
+
+    @classmethod
+    def generate_field_definitions(
+        cls, model_type: type[Any]
+    ) -> Generator[DTOFieldDefinition, None, None]:
+        """Derive nothing."""
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        """Derive nothing."""
+        return False
+
+
+def _refuse_repeated_names(body: bytes) -> None:
+    """Refuse an object that gives a field twice: readers disagree about which one counts.
+
+    Sound because no request has a field of one name at two levels.
+    """
+    names = _NAME.findall(body)
+    plain = [json.loads(b'"%b"' % name) if b"\\" in name else name.decode() for name in names]
+    if len(set(plain)) != len(plain):
+        raise Refused("malformed_json", "A field is given twice.")
+
+
+def _explain(body: bytes, model: type[msgspec.Struct]) -> NoReturn:
+    """Refuse a body, with everything that is wrong with it."""
+    document = _parse(body)
+    if not isinstance(document, dict):
+        raise _invalid([FieldError(field="body", reason="is not a JSON object")])
+    errors = [
+        FieldError(field=name, reason="contains a lone surrogate")
+        for name, value in _strings(document)
+        if _SURROGATE.search(value)
+    ]
+    errors = errors or list(_complaints(document, model))
+    raise _invalid(errors or [FieldError(field="body", reason="cannot be read")])
+
+
+def _parse(body: bytes) -> Any:
+    """Parse a document with all its faults but bad syntax, bad UTF-8 and deep nesting."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused("malformed_json", "The body is not UTF-8.") from None
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", body)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise Refused("malformed_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Refused("malformed_json", f"The body is not JSON: see {where}.") from None
+    except (ValueError, RecursionError):
+        raise Refused("malformed_json") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Refused("malformed_json", "A field is given twice.")
+    return found
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every string in a document with the path of its field; names count as strings."""
+    if isinstance(value, str):
+        yield name or "body", value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item, name)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield name or "body", key
+            yield from _strings(item, _path(name, key))
+
+
+def _complaints(document: dict[str, Any], model: type, name: str = "") -> Iterator[FieldError]:
+    """Yield what is wrong with each field of an object."""
+    known = {field.encode_name: field for field in msgspec.structs.fields(model)}
+    for key in document:
+        if key not in known:
+            yield FieldError(field=_path(name, key), reason="is not a known field")
+    for key, field in known.items():
+        if key not in document:
+            if field.required:
+                yield FieldError(field=_path(name, key), reason="is missing")
+            continue
+        value, nested = document[key], _struct_in(field.type)
+        if isinstance(value, dict) and nested is not None:
+            yield from _complaints(value, nested, _path(name, key))
+        elif (reason := _mismatch(value, field.type)) is not None:
+            yield FieldError(field=_path(name, key), reason=reason)
+
+
+def _mismatch(value: Any, kind: Any) -> str | None:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        words = [w for part in _parts(kind) if get_origin(part) is Literal for w in get_args(part)]
+        if isinstance(value, str) and words:
+            return f"is not accepted; accepted: {', '.join(words)}"
+        text = str(error).partition(" - at")[0].replace("`", "")
+        return text[:1].lower() + text[1:200]
+    return None
+
+
+def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
+    for part in _parts(kind):
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            return part
+    return None
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """Return the alternatives of a type, without their annotations."""
+    while hasattr(kind, "__metadata__"):
+        kind = kind.__origin__
+    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
+
+
+def _path(name: str, key: str) -> str:
+    shown = key.encode("ascii", "backslashreplace").decode()[:_MAX_NAME_CHARS]
+    return f"{name}.{shown}" if name else shown
+
+
+def _invalid(errors: list[FieldError]) -> Refused:
+    return Refused("invalid_request", errors=errors[:_MAX_ERRORS])

@@ -1,0 +1,66 @@
+"""Room 4, the door: reading a conversation.
+
+May import: standard library, app, litestar.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get
+from litestar.params import QueryParameter
+
+from app.http import cursors, wire
+from app.http.parameters import IdInPath, Owner, Service
+from app.http.responses import ALWAYS, problems
+from app.http.views import MessagePageView, TurnView
+
+Limit = Annotated[
+    int, QueryParameter(name="limit", description="Most messages to return, 1 to 100.")
+]
+Before = Annotated[
+    str | None, QueryParameter(name="before", description="`older_cursor` of a page.")
+]
+After = Annotated[str | None, QueryParameter(name="after", description="`newer_cursor` of a page.")]
+
+
+@get(
+    "/sessions/{session_id:str}/messages",
+    summary="Read messages",
+    operation_id="listMessages",
+    tags=["sessions"],
+    responses=problems(*ALWAYS, "invalid_request", "session_not_found"),
+)
+async def list_messages(
+    session_id: IdInPath,
+    owner_id: Owner,
+    chat_service: Service,
+    limit: Limit = 50,
+    before: Before = None,
+    after: After = None,
+) -> MessagePageView:
+    """Return messages, oldest first within the page; without a cursor the newest page."""
+    after_position = cursors.decode_position(after, field="after")
+    page = await chat_service.messages(
+        owner_id,
+        wire.read_session_id(session_id),
+        limit=limit,
+        before=cursors.decode_position(before, field="before"),
+        after=after_position,
+    )
+    return wire.view_messages(page, after=after_position)
+
+
+@get(
+    "/sessions/{session_id:str}/turns/{turn_id:str}",
+    summary="Look at a turn",
+    operation_id="getTurn",
+    tags=["sessions"],
+    responses=problems(*ALWAYS, "turn_not_found"),
+)
+async def get_turn(
+    session_id: IdInPath, turn_id: IdInPath, owner_id: Owner, chat_service: Service
+) -> TurnView:
+    """Return one turn: its status, its reply, the calls of the model it took and their cost."""
+    known_session, known_turn = wire.read_turn_place(session_id, turn_id)
+    return wire.view_turn(await chat_service.turn(owner_id, known_session, known_turn))

@@ -1,0 +1,108 @@
+"""Room 4, the door: what has to be opened before the first request and closed after the last.
+
+May import: standard library, app, chatcore.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import Protocol
+
+from app.logs import get_logger
+from chatcore import ChatService, ServiceStopping
+
+DRAIN_SECONDS = 20.0
+"""How long running turns may go on once the process is asked to stop."""
+
+
+class StartFailed(Exception):
+    """The service cannot start or do its work here; the message is one line that says why."""
+
+
+class Store(Protocol):
+    """The connection to the database, as far as the door is concerned."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect once, so that what is wrong shows now."""
+        ...
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Find out whether it answers and its schema is the one this code needs."""
+        ...
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class Model(Protocol):
+    """The connection to the model, as far as the door is concerned."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Find out whether it answers and takes our key."""
+        ...
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class Lifecycle:
+    """Opens, watches over and closes what the service stands on.
+
+    Args:
+        store: The database.
+        model: The model.
+        service: Whose turns are to be ended well.
+    """
+
+    def __init__(self, *, store: Store, model: Model, service: ChatService) -> None:
+        self._store = store
+        self._model = model
+        self._service = service
+        self._drain: asyncio.Task[None] | None = None
+        self._log = get_logger("lifecycle")
+
+    async def open(self) -> None:
+        """Connect, and end the turns that a dead process left running.
+
+        Raises:
+            StorageUnavailable: The database does not answer.
+        """
+        await self._store.open()
+        ended = await self._service.recover()
+        if ended:
+            self._log.info("abandoned_turns_ended", count=ended)
+
+    async def require_ready(self) -> None:
+        """Return if requests may come.
+
+        Raises:
+            ServiceStopping: The process is asked to stop.
+            StorageUnavailable: The database does not answer, or is not at head.
+        """
+        if self._drain is not None:
+            raise ServiceStopping
+        await self._store.check()
+
+    def begin_drain(self) -> asyncio.Task[None]:
+        """Admit nothing more and let running turns finish for a while; once is enough."""
+        if self._drain is None:
+            self._drain = asyncio.create_task(
+                self._service.close(timeout_seconds=DRAIN_SECONDS), name="drain"
+            )
+        return self._drain
+
+    async def close(self) -> None:
+        """Drain, then close every connection."""
+        try:
+            await self.begin_drain()
+        finally:
+            await self._model.aclose()
+            await self._store.close()

@@ -1,0 +1,98 @@
+"""Room 4, the door: puts the application together.
+
+May import: standard library, app, chatcore, litestar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+
+from app.container import AppContainer
+from app.http.auth import owner_guard, provide_owner_id
+from app.http.chat import send_message
+from app.http.contract import openapi_config
+from app.http.edge import Edge
+from app.http.health import health, ready
+from app.http.messages import get_turn, list_messages
+from app.http.problems import answer_problem
+from app.http.sessions import erase_session, get_session, list_sessions, rename_session
+from app.lifecycle import Lifecycle
+from app.logs import configure_logs, get_logger
+from app.process import drain_on_signals, relax_garbage_collector
+from app.settings import Settings
+from chatcore import ChatError, ChatService
+
+_OWNED = [
+    send_message,
+    list_sessions,
+    get_session,
+    rename_session,
+    erase_session,
+    list_messages,
+    get_turn,
+]
+
+
+def create_app(container: AppContainer) -> Litestar:
+    """Return the application; it opens what it stands on when it is started."""
+    settings: Settings = container.settings()
+    service: ChatService = container.chat_service()
+    lifecycle = Lifecycle(store=container.store(), model=container.llm(), service=service)
+    owned = Router(
+        path="/",
+        route_handlers=_OWNED,
+        guards=[owner_guard(container.authenticator())],
+        dependencies={
+            "owner_id": Provide(provide_owner_id, sync_to_thread=False),
+            "chat_service": Provide(lambda: service, sync_to_thread=False),
+        },
+    )
+    app = Litestar(
+        route_handlers=[owned, health, ready],
+        dependencies={"lifecycle": Provide(lambda: lifecycle, sync_to_thread=False)},
+        exception_handlers={Exception: answer_problem},
+        lifespan=[lambda _: _open(lifecycle)],
+        openapi_config=openapi_config(),
+        request_max_body_size=settings.body_max_bytes,
+        logging_config=None,
+        debug=False,
+    )
+    # Around everything, since Litestar's own middleware does not see what its router refuses.
+    app.asgi_handler = Edge(app.asgi_handler, origins=settings.frontend_url)
+    app.state.lifecycle = lifecycle
+    return app
+
+
+def create_served_app(settings: Settings) -> Litestar:
+    """Return the application for a process that does nothing else."""
+    app = create_app(AppContainer(settings=settings))
+    app.on_startup.extend([relax_garbage_collector, drain_on_signals(app.state.lifecycle)])
+    return app
+
+
+def create_worker_app() -> Litestar:
+    """Return the application of one of several processes; the parent has checked everything."""
+    settings = Settings.load()
+    logs = configure_logs(
+        level=settings.log_level, log_format=settings.log_format, secrets=settings.secrets()
+    )
+    app = create_served_app(settings)
+    app.on_shutdown.append(logs.flush)
+    return app
+
+
+@asynccontextmanager
+async def _open(lifecycle: Lifecycle) -> AsyncGenerator[None, None]:
+    try:
+        await lifecycle.open()
+    except ChatError as error:
+        get_logger("lifecycle").error("start_failed", error=error)
+        raise
+    try:
+        yield
+    finally:
+        await lifecycle.close()

@@ -1,0 +1,380 @@
+"""`python -m app`: exit codes, and one clear line for everything that can be wrong.
+
+May import: standard library, app, pytest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from app.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "sk-canary-key"
+SLOW = "think slowly"
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return a scrubbed environment with these settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}  # noqa: TID251
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | settings
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=folder,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the error lines, having checked that there is no traceback and no secret."""
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "canary" not in done.stdout + done.stderr
+    return [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+
+
+class FakeModel(BaseHTTPRequestHandler):
+    """Just enough of the API for a probe and an answer; 401 for any key but ours."""
+
+    def do_GET(self) -> None:
+        """List no models."""
+        self._answer({"object": "list", "data": []})
+
+    def do_POST(self) -> None:
+        """Answer."""
+        if SLOW.encode() in self.rfile.read(int(self.headers["content-length"])):
+            time.sleep(2)
+        message = {"role": "assistant", "content": "fine"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        self._answer({"id": "1", "model": "fake", "choices": [choice]})
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        allowed = self.headers["authorization"] == f"Bearer {KEY}"
+        raw = json.dumps(body if allowed else {"error": {"message": "wrong"}}).encode()
+        self.send_response(200 if allowed else 401)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+
+@pytest.fixture(scope="module")
+def model_url() -> Iterator[str]:
+    """Give the address of a fake model."""
+    server = HTTPServer(("127.0.0.1", 0), FakeModel)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run serve until it answers; kill it at the end if it has not ended by then."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "serve"],
+        cwd=folder,
+        env=environment(PORT=str(port), **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            if process.poll() is not None or answers(address):
+                break
+            time.sleep(0.1)
+        yield process, address
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def answers(address: str) -> bool:
+    """Tell whether the service answers."""
+    try:
+        urllib.request.urlopen(f"{address}/health", timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def ask(address: str, message: str) -> dict[str, Any]:
+    """Ask a question."""
+    request = urllib.request.Request(
+        f"{address}/chat",
+        data=json.dumps({"message": message}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+        return found
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["serve", "now"]])
+def test_misuse(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that does not exist is exit code 2 with the usage."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m app")
+
+
+def test_help(tmp_path: Path) -> None:
+    """--help names every command."""
+    done = run(tmp_path, "--help")
+    assert done.returncode == 0
+    for command in ("serve", "migrate", "check", "openapi"):
+        assert re.search(rf"^ +{command} +\w", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_all_wrong_settings_at_once(tmp_path: Path, command: str) -> None:
+    """Wrong settings are exit code 2 and one line each, before anything is started."""
+    done = run(tmp_path, command, PORT="x", AUTH_MODE="jwt", DATABASE_URL="mysql://u:canary@h/d")
+    assert done.returncode == 2
+    assert [line.split()[1] for line in complaints(done)] == ["PORT", "AUTH_MODE", "DATABASE_URL"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_port(tmp_path: Path) -> None:
+    """A port that somebody else has is one line, before anything is started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(tmp_path, "serve", PORT=str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    (line,) = complaints(done)
+    assert "cannot listen on" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_that_is_none(tmp_path: Path) -> None:
+    """A name that is no address of this machine is one line."""
+    done = run(tmp_path, "serve", HOST="no.such.host.invalid", PORT="0")
+    assert (done.returncode, len(complaints(done))) == (1, 1)
+
+
+def test_a_data_dir_that_cannot_be(tmp_path: Path) -> None:
+    """A DATA_DIR that is no folder is one line that names the setting."""
+    (tmp_path / "file").write_text("x")
+    done = run(tmp_path, "serve", PORT="0", DATA_DIR="file/below", OPENAI_API_KEY="k")
+    assert done.returncode == 1
+    (line,) = complaints(done)
+    assert "DATA_DIR" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "url"),
+    [
+        ("serve", "postgresql://u:canary@127.0.0.1:1/d"),
+        ("migrate", "postgresql://u:canary@127.0.0.1:1/d"),
+        ("serve", "postgresql://u:canary@no.such.host.invalid/d"),
+        ("serve", "postgresql:///d?host=/no/such/folder"),
+    ],
+    ids=["refused", "refused to migrate", "no such host", "no such socket"],
+)
+def test_a_database_that_is_not_there(tmp_path: Path, command: str, url: str) -> None:
+    """A database that cannot be reached is one line that names the setting."""
+    done = run(tmp_path, command, PORT="0", DATABASE_URL=url, OPENAI_API_KEY="k")
+    assert done.returncode == 1
+    (line,) = complaints(done)
+    assert "DATABASE_URL" in line
+
+
+@pytest.mark.postgres
+def test_a_database_with_another_name(tmp_path: Path, postgres_url: str) -> None:
+    """A database that does not exist on a server that does is one line that says so."""
+    url = postgres_url.replace("/postgres?", "/nothing_here?")
+    done = run(tmp_path, "serve", PORT="0", DATABASE_URL=url, OPENAI_API_KEY="k")
+    assert done.returncode == 1
+    (line,) = complaints(done)
+    assert "nothing_here" in line
+
+
+@pytest.mark.postgres
+def test_a_key_that_is_refused(tmp_path: Path, postgres_url: str, model_url: str) -> None:
+    """A refused key ends the start with one line; the key is not in it."""
+    settings = {"DATABASE_URL": postgres_url, "DATABASE_SCHEMA": "cli_refused"}
+    done = run(
+        tmp_path, "serve", PORT="0", OPENAI_BASE_URL=model_url, OPENAI_API_KEY="canary", **settings
+    )
+    assert done.returncode == 1
+    (line,) = complaints(done)
+    assert "OPENAI_API_KEY" in line
+
+
+@pytest.mark.postgres
+def test_migrate_says_what_it_did(tmp_path: Path, postgres_url: str) -> None:
+    """Migrate brings a database to head, twice without harm, and names the version."""
+    for _ in range(2):
+        done = run(tmp_path, "migrate", DATABASE_URL=postgres_url, DATABASE_SCHEMA="cli_migrated")
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"is at version \d{4}", done.stdout)
+
+
+@pytest.mark.postgres
+def test_check_tells_line_by_line(tmp_path: Path, postgres_url: str, model_url: str) -> None:
+    """Check prints a line for each setting, the database and the model; its code sums it up."""
+    settings = {
+        "DATABASE_URL": postgres_url,
+        "DATABASE_SCHEMA": "cli_checked",
+        "OPENAI_BASE_URL": model_url,
+        "OPENAI_API_KEY": KEY,
+    }
+    done = run(tmp_path, "check", **settings)
+    assert complaints(done) == []
+    assert done.returncode == 1
+    assert [line for line in done.stdout.splitlines() if not line.startswith("ok ")] == [
+        line for line in done.stdout.splitlines() if "run: python -m app migrate" in line
+    ]
+    assert run(tmp_path, "migrate", **settings).returncode == 0
+    done = run(tmp_path, "check", **settings)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    assert "ok    PORT = 8000" in lines
+    assert "ok    OPENAI_API_KEY = ***" in lines
+    assert len(lines) == 24 + 2
+
+
+def test_check_names_what_fails(tmp_path: Path) -> None:
+    """A database and a model that do not answer are two FAIL lines and exit code 1."""
+    done = run(
+        tmp_path,
+        "check",
+        DATABASE_URL="postgresql://u:canary@127.0.0.1:1/d",
+        OPENAI_BASE_URL="http://127.0.0.1:1/v1",
+    )
+    assert done.returncode == 1
+    assert complaints(done) == []
+    failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 2
+    done = run(tmp_path, "check", PORT="x")
+    assert (done.returncode, done.stdout.count("FAIL")) == (1, 1)
+
+
+def test_openapi_is_the_committed_document(tmp_path: Path) -> None:
+    """Openapi prints docs/openapi.json, byte for byte, and starts nothing."""
+    done = run(tmp_path, "openapi")
+    assert done.returncode == 0
+    assert done.stdout == (ROOT / "docs" / "openapi.json").read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_from_start_to_stop(
+    tmp_path: Path, postgres_url: str, model_url: str, workers: str, number: signal.Signals
+) -> None:
+    """Serve fills an empty database, answers, stops on a signal with code 0, and keeps secrets."""
+    with serving(
+        tmp_path,
+        DATABASE_URL=postgres_url,
+        DATABASE_SCHEMA=f"cli_served_{workers}",
+        OPENAI_BASE_URL=model_url,
+        OPENAI_API_KEY=KEY,
+        WORKERS=workers,
+        LOG_LEVEL="debug",
+    ) as (process, address):
+        assert ask(address, "a canary")["response"] == "fine"
+        process.send_signal(number)
+        _, logged = process.communicate(timeout=30)
+    assert process.returncode == 0, logged
+    assert "canary" not in logged
+    assert "Traceback" not in logged
+    lines = [json.loads(line) for line in logged.splitlines()]
+    events = {line["event"]: line for line in lines}
+    assert events["model"]["which"] == f"gpt-4o-mini at {model_url}"
+    assert "to_change" in events["database"]
+    assert events["serving"]["address"] == address
+    assert {"request", "turn_ended"} <= events.keys()
+
+
+@pytest.mark.postgres
+def test_an_unreachable_model_is_only_a_warning(tmp_path: Path, postgres_url: str) -> None:
+    """The service starts while the model is away: it may come back."""
+    with serving(
+        tmp_path,
+        DATABASE_URL=postgres_url,
+        DATABASE_SCHEMA="cli_warned",
+        OPENAI_BASE_URL="http://127.0.0.1:1/v1",
+    ) as (process, address):
+        assert answers(address)
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "model_not_reachable" in logged
+
+
+@pytest.mark.postgres
+def test_a_stop_lets_replies_finish(tmp_path: Path, postgres_url: str, model_url: str) -> None:
+    """SIGTERM while a reply is under way: the client still gets it, then the process ends."""
+    with (
+        serving(
+            tmp_path,
+            DATABASE_URL=postgres_url,
+            DATABASE_SCHEMA="cli_drained",
+            OPENAI_BASE_URL=model_url,
+            OPENAI_API_KEY=KEY,
+        ) as (process, address),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        waiting = pool.submit(ask, address, SLOW)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert waiting.result()["response"] == "fine"
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+@pytest.mark.postgres
+@pytest.mark.local_model
+def test_serve_on_a_bare_machine(tmp_path: Path) -> None:
+    """With next to nothing set, serve starts a database and a model of its own, and stops both."""
+    with serving(tmp_path, LLM_MAX_TOKENS="16") as (process, address):
+        assert ask(address, "What is a robot?")["model"].startswith("SmolLM2")
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=40)
+    assert process.returncode == 0, logged
+    lines = {line["event"]: line for line in map(json.loads, logged.splitlines())}
+    assert "embedded PostgreSQL" in lines["database"]["which"]
+    assert "local SmolLM2" in lines["model"]["which"]
+    assert not list(tmp_path.rglob("postmaster.pid"))
