@@ -1,4 +1,7 @@
-"""The embedded PostgreSQL: where it keeps its data, who may share it, and what it survives."""
+"""The embedded PostgreSQL: where it keeps its data, who may share it, and what it survives.
+
+May import: standard library, adapters, asyncpg, pytest, sqlalchemy.
+"""
 
 import importlib.util
 import os

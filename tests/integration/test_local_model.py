@@ -1,4 +1,7 @@
-"""The local model: it answers like any OpenAI-compatible server, and harms nobody when it ends."""
+"""The local model: it answers like any OpenAI-compatible server, and harms nobody when it ends.
+
+May import: standard library, adapters, pytest.
+"""
 
 import json
 import subprocess
