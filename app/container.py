@@ -129,6 +129,8 @@ def _make_policy(settings: Settings) -> ChatPolicy:
         system_prompt=settings.system_prompt,
         history_messages=settings.history_messages,
         max_tokens=settings.llm_max_tokens,
+        # It is slow on a busy machine; see docs/adr/0006.
+        whole_answers=not settings.uses_local_model,
         max_attempts=settings.llm_max_attempts,
         deadline_seconds=settings.turn_deadline_seconds,
         message_max_chars=settings.message_max_chars,

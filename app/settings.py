@@ -20,6 +20,10 @@ from app.setting_table import (
     ServerSettings,
     Setting,
 )
+from app.setting_types import Secret
+
+LOCAL_MODEL_KEY = Secret("local")
+"""What is sent to the local model, which asks for no key. Tells it from others, also in workers."""
 
 
 class SettingsError(Exception):
@@ -69,6 +73,11 @@ class Settings(ConversationSettings, ModelSettings, DatabaseSettings, ServerSett
     def has_own_model(self) -> bool:
         """Whether a model is named, so that the local one is not needed."""
         return self.openai_api_key is not None or self.openai_base_url is not None
+
+    @property
+    def uses_local_model(self) -> bool:
+        """Whether the model named is the local one, started by ourselves."""
+        return self.openai_api_key == LOCAL_MODEL_KEY
 
     def secrets(self) -> tuple[str, ...]:
         """Return every text that must not be shown anywhere."""

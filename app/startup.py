@@ -20,8 +20,8 @@ from app.container import (
 from app.lifecycle import Model, StartFailed, Store
 from app.log_text import safe
 from app.logs import get_logger
-from app.setting_types import DatabaseUrl, Secret
-from app.settings import Settings
+from app.setting_types import DatabaseUrl
+from app.settings import LOCAL_MODEL_KEY, Settings
 from chatcore import ChatError, LLMError, LLMRejected, StorageUnavailable
 
 _log = get_logger("start")
@@ -58,7 +58,7 @@ def embedded_model(settings: Settings) -> Iterator[Settings]:
     address, name, model = start_local_model()
     try:
         yield replace(
-            settings, openai_base_url=address, openai_model=name, openai_api_key=Secret("local")
+            settings, openai_base_url=address, openai_model=name, openai_api_key=LOCAL_MODEL_KEY
         )
     finally:
         model.stop()

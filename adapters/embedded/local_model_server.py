@@ -30,6 +30,10 @@ def _parameters(model: str, name: str, slots: int, context_tokens: int) -> xllam
     # Measured on two cores: long prompts take half the time that they take without it.
     wanted.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     wanted.cache_ram_mib = 0  # The default keeps up to 8 GiB of old prompts.
+    # As its makers recommend, and a little against repeating itself: a very small model needs it.
+    wanted.sampling.temp = 0.2
+    wanted.sampling.top_p = 0.9
+    wanted.sampling.penalty_repeat = 1.1
     wanted.ui = False
     wanted.endpoint_slots = False  # It shows the prompts of others.
     wanted.cors_origins = ""  # Not for pages in a browser; the service alone talks to it.

@@ -23,6 +23,8 @@ class ChatPolicy:
         history_messages: Most earlier messages that go along; whole turns only, so an odd
             number counts as the even one below it. 0: none.
         max_tokens: Longest answer, in tokens.
+        whole_answers: Whether the first attempt asks for a whole answer where nobody sees parts of
+            it. Cheaper; but the model's limit for silence then covers the whole answer.
         max_attempts: How often the model may be asked for one turn, at least 1.
         deadline_seconds: After this a turn is ended, whatever it is doing.
         lease_seconds: How much longer than the deadline a turn stays its process's own.
@@ -34,6 +36,7 @@ class ChatPolicy:
     system_prompt: str = DEFAULT_SYSTEM_PROMPT
     history_messages: int = 10
     max_tokens: int = 1024
+    whole_answers: bool = True
     max_attempts: int = 2
     deadline_seconds: float = 300.0
     lease_seconds: float = 15.0

@@ -158,7 +158,8 @@ class TurnRunner:
         # Nobody sees a part of a JSON answer, so the first attempt asks for a whole completion,
         # which costs a quarter. Its time limit covers the whole answer: a model that is slow but
         # alive gets its chance in the later attempts, where the limit counts between contents.
-        request = self._llm.prepare(turn.prompt, stream=turn.ref.attempt > 1)
+        is_whole = self._policy.whole_answers and turn.ref.attempt == 1
+        request = self._llm.prepare(turn.prompt, stream=not is_whole)
         turn.digest = request.digest
         reply = await (self._collect(request) if request.stream else self._llm.complete(request))
         limit = self._policy.reply_max_chars

@@ -120,6 +120,14 @@ async def test_second_attempt_answers() -> None:
     assert made.notices == ["admitted", "retrying", "completed"]
 
 
+async def test_streams_can_be_asked_for_at_once() -> None:
+    """Where the policy says so, the first attempt already asks for a stream."""
+    llm = ScriptedLLM(["in parts"])
+    made = bench(llm, policy=ChatPolicy(whole_answers=False))
+    assert (await made.service.send(ANNA, "hello")).text == "in parts"
+    assert [request.stream for request in llm.requests] == [True]
+
+
 async def test_attempts_are_bounded() -> None:
     """G7: the model is asked at most max_attempts times, and never again after a refusal."""
     llm = ScriptedLLM([LLMUnavailable("1"), LLMUnavailable("2"), "never asked"])

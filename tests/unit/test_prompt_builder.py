@@ -1,6 +1,6 @@
 """The prompt: whose words get where.
 
-May import: standard library, chatcore, hypothesis, pytest.
+May import: standard library, chatcore, hypothesis.
 """
 
 from __future__ import annotations
