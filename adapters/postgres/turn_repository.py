@@ -151,13 +151,14 @@ class PostgresTurns(TurnRepository):
 
     async def _require_idle(self, new: NewTurn) -> None:
         """End the session's running turn if its process is gone, else refuse."""
-        values = {"owner_id": new.owner_id, "session_id": new.session_id}
+        values: dict[str, object] = {"owner_id": new.owner_id, "session_id": new.session_id}
         running = await self._database.fetch_one(admit_sql.RUNNING_TURN, values)
         if running is None:
             return
         if not running["is_abandoned"]:
             raise SessionBusy(TurnId(running["id"]))
-        await self.end_abandoned(limit=1000, now=new.now)
+        values |= {"limit": 1, "now": new.now, "error_code": TURN_INTERRUPTED}
+        await self._database.fetch(sql.END_ABANDONED_OF_SESSION, values)
 
     async def _find(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn | None:
         values = {"owner_id": owner_id, "session_id": session_id, "turn_id": turn_id}

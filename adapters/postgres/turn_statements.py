@@ -156,7 +156,7 @@ def _next_attempt() -> sa.Select[Any]:
     return sa.select(moved.c.attempt).add_cte(opened)
 
 
-def _end_abandoned() -> sa.Select[Any]:
+def _end_abandoned(*of_whom: sa.ColumnElement[bool]) -> sa.Select[Any]:
     # Sessions that somebody is working on are skipped: their turn is looked at on that occasion.
     dead = (
         sa.select(turns.c.owner_id, turns.c.session_id, turns.c.number, turns.c.id, turns.c.attempt)
@@ -168,6 +168,7 @@ def _end_abandoned() -> sa.Select[Any]:
             ),
         )
         .where(
+            *of_whom,
             sa.text("turns.status = 'running'"),
             turns.c.lease_expires_at < sa.func.clock_timestamp(),
         )
@@ -229,6 +230,8 @@ NEXT_ATTEMPT = _next_attempt()
 """Close an attempt and open the next. Rows: one if this attempt held the turn, else none."""
 END_ABANDONED = _end_abandoned()
 """End turns of any owner that are past their lease. Rows: one, with how many."""
+END_ABANDONED_OF_SESSION = _end_abandoned(*OF_SESSION)
+"""The same for the running turn of one session."""
 
 _reply = messages.alias("reply")
 

@@ -268,6 +268,19 @@ class TurnAdmissionContract(Contract):
         page = await repository.messages(owner, session_id, limit=10)
         assert [message.position for message in page.items] == [1, 2]
 
+    async def test_abandoned_turns_elsewhere_stay(self, repository: ChatRepository) -> None:
+        """Ending an abandoned turn on the way in touches no other session, of any owner."""
+        owner = an_owner()
+        others = [
+            await repository.admit(new_turn(each, lease_seconds=EXPIRED))
+            for each in (owner, an_owner())
+        ]
+        dead = await repository.admit(new_turn(owner, lease_seconds=EXPIRED))
+        await repository.admit(new_turn(owner, dead.turn.session_id))
+        for other in others:
+            turn = await repository.turn(other.turn.owner_id, other.turn.session_id, other.turn.id)
+            assert turn.status is TurnStatus.RUNNING
+
     async def test_one_of_many_at_once_is_admitted(self, repository: ChatRepository) -> None:
         """G3: of twenty questions at once exactly one is admitted; nothing is left of the rest."""
         owner = an_owner()
