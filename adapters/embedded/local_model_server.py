@@ -22,7 +22,10 @@ def _parameters(model: str, name: str, slots: int, context_tokens: int) -> xllam
     wanted.n_parallel = slots
     wanted.n_ctx = slots * context_tokens  # Each slot gets its share.
     wanted.kv_unified = False
-    threads = _cores()
+    # Its threads wait for each other after every step. With as many as cores, one that has to share
+    # its core stops them all: 40 tokens took up to 57 s on two busy cores, and 0.4 s with one
+    # thread; on idle ones 0.27 s and 0.31 s.
+    threads = max(1, _cores() // 2)
     wanted.cpuparams.n_threads = threads
     wanted.cpuparams_batch.n_threads = threads
     wanted.n_gpu_layers = 0

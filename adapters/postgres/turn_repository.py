@@ -34,6 +34,7 @@ from chatcore.errors import TURN_INTERRUPTED
 
 from . import admit_statements as admit_sql
 from . import rows
+from . import sweep_statements as sweep_sql
 from . import turn_statements as sql
 from .database import Database, Row
 
@@ -111,7 +112,7 @@ class PostgresTurns(TurnRepository):
     async def end_abandoned(self, *, limit: int, now: datetime) -> int:
         """End turns of any owner that are past their lease; see the port."""
         values = {"limit": limit, "now": now, "error_code": TURN_INTERRUPTED}
-        row = await self._database.fetch_one(sql.END_ABANDONED, values)
+        row = await self._database.fetch_one(sweep_sql.END_ABANDONED, values)
         return 0 if row is None else int(row["ended"])
 
     async def _admit(self, new: NewTurn) -> Admission:
@@ -158,7 +159,7 @@ class PostgresTurns(TurnRepository):
         if not running["is_abandoned"]:
             raise SessionBusy(TurnId(running["id"]))
         values |= {"limit": 1, "now": new.now, "error_code": TURN_INTERRUPTED}
-        await self._database.fetch(sql.END_ABANDONED_OF_SESSION, values)
+        await self._database.fetch(sweep_sql.END_ABANDONED_OF_SESSION, values)
 
     async def _find(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn | None:
         values = {"owner_id": owner_id, "session_id": session_id, "turn_id": turn_id}

@@ -1,6 +1,6 @@
 """Room 1, the hexagon: runs admitted turns, each in a task of its own, never in a request's.
 
-May import: standard library, chatcore.errors, chatcore.model, chatcore.ports.
+May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from chatcore.errors import (
     INTERNAL_ERROR,
     TURN_INTERRUPTED,
     LLMError,
-    LLMIncomplete,
     LLMTimeout,
     ServiceStopping,
     StorageUnavailable,
@@ -28,8 +26,9 @@ from chatcore.model.prompt import Prompt
 from chatcore.model.turn import Turn, TurnEnd, TurnRef
 from chatcore.ports.chat_repository import TurnRepository
 from chatcore.ports.clock import Clock, IdSource
-from chatcore.ports.llm import LLMDelta, LLMEnded, LLMPort, LLMReply, PreparedRequest
+from chatcore.ports.llm import LLMPort, LLMReply
 from chatcore.ports.turn_observer import TurnObserver
+from chatcore.turns.asking import Asking
 
 _BACKOFF_SECONDS = 0.25
 _FINISH_TRIES = 5
@@ -69,7 +68,7 @@ class TurnRunner:
         policy: ChatPolicy,
     ) -> None:
         self._repository = repository
-        self._llm = llm
+        self._asking = Asking(llm, policy)
         self._clock = clock
         self._ids = ids
         self._observer = observer
@@ -155,26 +154,9 @@ class TurnRunner:
                 )
 
     async def _ask(self, turn: RunningTurn) -> LLMReply:
-        # Nobody sees a part of a JSON answer, so the first attempt asks for a whole completion,
-        # which costs a quarter. Its time limit covers the whole answer: a model that is slow but
-        # alive gets its chance in the later attempts, where the limit counts between contents.
-        is_whole = self._policy.whole_answers and turn.ref.attempt == 1
-        request = self._llm.prepare(turn.prompt, stream=not is_whole)
+        request = self._asking.prepare(turn.prompt, attempt=turn.ref.attempt)
         turn.digest = request.digest
-        reply = await (self._collect(request) if request.stream else self._llm.complete(request))
-        limit = self._policy.reply_max_chars
-        return reply if len(reply.text) <= limit else replace(reply, text=reply.text[:limit])
-
-    async def _collect(self, request: PreparedRequest) -> LLMReply:
-        parts: list[str] = []
-        async with aclosing(self._llm.stream(request)) as events:
-            async for event in events:
-                if isinstance(event, LLMDelta):
-                    parts.append(event.text)
-                elif isinstance(event, LLMEnded):
-                    text = "".join(parts)
-                    return LLMReply(text, event.finish_reason, event.model, event.usage)
-        raise LLMIncomplete("the stream ended without saying so")
+        return await self._asking.answer(request)
 
     def _seconds_to_wait(self, turn: RunningTurn, error: LLMError) -> float | None:
         """Return how long to wait before the next attempt, or None if there is to be none."""

@@ -1,0 +1,287 @@
+"""What importers write, for the type checker alone: mypy reads this file, nothing runs it.
+
+May import: standard library, chatcore.
+
+An error here means that somebody's code, correct until now, no longer type-checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import assert_never, assert_type
+from uuid import UUID, uuid4
+
+from chatcore import (
+    Admission,
+    Answer,
+    ChatError,
+    ChatPolicy,
+    ChatRepository,
+    ChatService,
+    ChatSession,
+    Clock,
+    IdSource,
+    LLMDelta,
+    LLMEnded,
+    LLMError,
+    LLMEvent,
+    LLMPort,
+    LLMReply,
+    LLMStarted,
+    Message,
+    MessageId,
+    MessagePage,
+    NewTurn,
+    OwnerId,
+    PreparedRequest,
+    Prompt,
+    Quote,
+    Role,
+    SessionBusy,
+    SessionCursor,
+    SessionId,
+    SessionNotFound,
+    SessionPage,
+    StorageUnavailable,
+    Turn,
+    TurnEnd,
+    TurnFailed,
+    TurnId,
+    TurnNotFound,
+    TurnObserver,
+    TurnRef,
+    TurnStatus,
+    Usage,
+    WindowMessage,
+    build_prompt,
+)
+
+
+class OwnLLM(LLMPort):
+    """A model of the importer's own."""
+
+    def prepare(self, prompt: Prompt, *, stream: bool) -> PreparedRequest:
+        """Make the bytes."""
+        body = "\n".join(f"{said.role}: {said.content}" for said in prompt.messages).encode()
+        return PreparedRequest(prompt=prompt, body=body, stream=stream)
+
+    async def complete(self, request: PreparedRequest) -> LLMReply:
+        """Add up the parts."""
+        text = ""
+        async with aclosing(self.stream(request)) as events:
+            async for event in events:
+                match event:
+                    case LLMStarted(model=model):
+                        assert_type(model, str)
+                    case LLMDelta(text=part):
+                        text += part
+                    case LLMEnded():
+                        assert_type(event.usage, Usage | None)
+                        return LLMReply(text, event.finish_reason, event.model, event.usage)
+                    case _:
+                        assert_never(event)
+        raise LLMError("no end", retry_after_seconds=1.5)
+
+    async def stream(self, request: PreparedRequest) -> AsyncGenerator[LLMEvent, None]:
+        """Say one word."""
+        assert_type(request.digest, str)
+        yield LLMStarted("own")
+        yield LLMDelta("word")
+        yield LLMEnded("stop", "own", Usage(prompt_tokens=1, completion_tokens=1))
+
+
+class OwnClock:
+    """A clock that has never heard of `Clock`, and is one all the same."""
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        return datetime.now(UTC)
+
+
+class OwnIds(IdSource):
+    """Ids that name their port."""
+
+    def new_id(self) -> UUID:
+        """Make one."""
+        return uuid4()
+
+
+class OwnObserver(TurnObserver):
+    """Counts, and may take more than it is given."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def turn_admitted(self, turn: TurnRef, *, repeated: bool = False) -> None:
+        """Nothing."""
+
+    def attempt_failed(self, turn: TurnRef, error: ChatError, *, will_retry: bool) -> None:
+        """Take any error."""
+
+    def turn_ended(self, turn: TurnRef, end: TurnEnd, *, seconds: float) -> None:
+        """Add up."""
+        self.seconds += seconds
+
+    def turn_lost(self, turn: TurnRef) -> None:
+        """Nothing."""
+
+    def turn_broken(self, turn: TurnRef, error: BaseException) -> None:
+        """Nothing."""
+
+
+class OwnRepository(ChatRepository):
+    """A store of the importer's own, with the least that type-checks."""
+
+    def __init__(self) -> None:
+        self._turns: dict[TurnId, Turn] = {}
+
+    async def admit(self, new: NewTurn) -> Admission:
+        """Keep it."""
+        turn = Turn(
+            id=new.turn_id,
+            session_id=new.session_id,
+            owner_id=new.owner_id,
+            number=1,
+            status=TurnStatus.RUNNING,
+            attempt=1,
+            max_attempts=new.max_attempts,
+            question_id=new.question_id,
+            created_at=new.now,
+        )
+        self._turns[turn.id] = turn
+        return Admission(turn=turn)
+
+    async def next_attempt(
+        self, ref: TurnRef, *, error_code: str, request_digest: str, now: datetime
+    ) -> TurnRef:
+        """Give up."""
+        raise StorageUnavailable
+
+    async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
+        """Look it up."""
+        return await self.turn(ref.owner_id, ref.session_id, ref.turn_id)
+
+    async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
+        """Look it up."""
+        if turn_id not in self._turns:
+            raise TurnNotFound(turn_id)
+        return self._turns[turn_id]
+
+    async def window(
+        self, owner_id: OwnerId, session_id: SessionId, numbers: tuple[int, ...]
+    ) -> tuple[WindowMessage, ...]:
+        """Remember nothing."""
+        return ()
+
+    async def end_abandoned(self, *, limit: int, now: datetime) -> int:
+        """Do nothing."""
+        return 0
+
+    async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:
+        """Know nobody."""
+        raise SessionNotFound(session_id)
+
+    async def sessions(
+        self, owner_id: OwnerId, *, limit: int, after: SessionCursor | None
+    ) -> SessionPage:
+        """Have none."""
+        return SessionPage(items=(), next_cursor=None)
+
+    async def messages(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> MessagePage:
+        """Have none."""
+        return MessagePage(items=(), has_older=False, has_newer=False)
+
+    async def rename(
+        self, owner_id: OwnerId, session_id: SessionId, *, title: str, now: datetime
+    ) -> ChatSession:
+        """Know nobody."""
+        raise SessionNotFound(session_id)
+
+    async def erase(self, owner_id: OwnerId, session_id: SessionId, *, now: datetime) -> None:
+        """Know nobody."""
+        raise SessionNotFound(session_id)
+
+
+def compose(repository: ChatRepository, llm: LLMPort, clock: Clock) -> ChatService:
+    """Put a service together from ports."""
+    return ChatService(
+        repository=repository,
+        llm=llm,
+        clock=clock,
+        ids=OwnIds(),
+        observer=OwnObserver(),
+        policy=ChatPolicy(system_prompt="Be brief.", history_messages=4, max_attempts=1),
+    )
+
+
+async def talk(owner: str, known: UUID | None) -> str:
+    """Ask, look around, clean up."""
+    service = compose(OwnRepository(), OwnLLM(), OwnClock())
+    owner_id = OwnerId(owner)
+    try:
+        answer = await service.send(
+            owner_id,
+            "What is torque?",
+            session_id=None if known is None else SessionId(known),
+            quote=Quote(text="Torque is …", title="Chapter 3", url="https://book.example/3"),
+            idempotency_key="a key of sixteen or more characters",
+        )
+    except SessionBusy as error:
+        assert_type(error.turn_id, UUID)
+        assert_type(error.retry_after_seconds, int)
+        return f"later, in {error.retry_after_seconds} seconds"
+    except TurnFailed as error:
+        assert_type(error.code, str)
+        return "again" if error.retryable else "no"
+    except ChatError as error:
+        assert_type(error.code, str)
+        return error.code
+    await look_at(service, answer)
+    await service.erase(owner_id, answer.turn.session_id)
+    assert_type(await service.recover(), int)
+    await service.close(timeout_seconds=1.0)
+    return answer.text
+
+
+async def look_at(service: ChatService, answer: Answer) -> None:
+    """Use everything that reads."""
+    turn = assert_type(answer.turn, Turn)
+    assert_type(answer.reply, Message)
+    assert_type(turn.reply, Message | None)
+    assert_type(turn.session_id, SessionId)
+    assert_type(answer.reply.id, MessageId)
+    assert_type([attempt.request_digest for attempt in turn.attempts], list[str | None])
+    assert_type(turn.usage.total_tokens if turn.usage else None, int | None)
+    assert_type(await service.turn(turn.owner_id, turn.session_id, turn.id), Turn)
+    assert_type(await service.session(turn.owner_id, turn.session_id), ChatSession)
+    page = await service.sessions(turn.owner_id, limit=10)
+    assert_type(page.items, tuple[ChatSession, ...])
+    while page.next_cursor:
+        page = await service.sessions(turn.owner_id, after=page.next_cursor)
+    messages = await service.messages(turn.owner_id, turn.session_id, before=3)
+    assert_type([said.role for said in messages.items], list[Role])
+    renamed = await service.rename(turn.owner_id, turn.session_id, "Torque")
+    assert_type(renamed.title, str)
+
+
+def replay(window: tuple[WindowMessage, ...], turn_id: TurnId) -> bytes:
+    """Build the bytes of an earlier request anew."""
+    prompt = build_prompt(
+        system_prompt="Be brief.",
+        window=window,
+        turn_id=turn_id,
+        question="What is torque?",
+        quote=None,
+        max_tokens=100,
+    )
+    return OwnLLM().prepare(prompt, stream=True).body
