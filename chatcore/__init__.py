@@ -43,7 +43,7 @@ from chatcore.model.turn import (
     Usage,
     WindowMessage,
 )
-from chatcore.ports.chat_repository import ChatRepository, SessionRepository, TurnRepository
+from chatcore.ports.chat_repository import ChatRepository
 from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.llm import (
     LLMDelta,
@@ -54,7 +54,9 @@ from chatcore.ports.llm import (
     LLMStarted,
     PreparedRequest,
 )
+from chatcore.ports.session_repository import SessionRepository
 from chatcore.ports.turn_observer import TurnObserver
+from chatcore.ports.turn_repository import TurnRepository
 from chatcore.prompt_builder import build_prompt
 
 __all__ = [

@@ -22,7 +22,7 @@ from chatcore import (
     TurnStatus,
     Usage,
 )
-from chatcore.ports.chat_repository import TurnRepository
+from chatcore.ports.turn_repository import TurnRepository
 from chatcore.turns.admission import fingerprint
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)

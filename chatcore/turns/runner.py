@@ -24,10 +24,10 @@ from chatcore.model.message import TurnStatus
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.prompt import Prompt
 from chatcore.model.turn import Turn, TurnEnd, TurnRef
-from chatcore.ports.chat_repository import TurnRepository
 from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.llm import LLMPort, LLMReply
 from chatcore.ports.turn_observer import TurnObserver
+from chatcore.ports.turn_repository import TurnRepository
 from chatcore.turns.asking import Asking
 
 _BACKOFF_SECONDS = 0.25

@@ -10,8 +10,8 @@ from chatcore.model.ids import OwnerId, SessionId
 from chatcore.model.page import MessagePage, SessionCursor, SessionPage
 from chatcore.model.session import ChatSession
 from chatcore.model.text import TITLE_MAX_CHARS, require_text
-from chatcore.ports.chat_repository import SessionRepository
 from chatcore.ports.clock import Clock
+from chatcore.ports.session_repository import SessionRepository
 
 PAGE_MAX_ITEMS = 100
 """Most items a page may be asked for."""

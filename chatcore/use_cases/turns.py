@@ -13,10 +13,10 @@ from chatcore.model.ids import OwnerId, SessionId, TurnId
 from chatcore.model.message import Quote, TurnStatus
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.turn import Answer, Turn, TurnRef
-from chatcore.ports.chat_repository import TurnRepository
 from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
+from chatcore.ports.turn_repository import TurnRepository
 from chatcore.prompt_builder import build_prompt
 from chatcore.turns.admission import new_turn
 from chatcore.turns.runner import TurnRunner

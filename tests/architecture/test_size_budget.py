@@ -30,7 +30,6 @@ MEDIAN_FUNCTION_LINES = 10
 _FIELDS = "one expression that names every field of a value"
 _STATEMENT = "one SQL statement"
 EXCEPTIONS: dict[str, tuple[int, str]] = {
-    "chatcore/ports/chat_repository.py": (251, "the promises of a port are mostly docstring"),
     "chatcore/turns/admission.py::new_turn": (32, _FIELDS),
     "chatcore/use_cases/turns.py::TurnUseCases.send": (37, "two calls that name every argument"),
     "adapters/embedded/cluster.py::Cluster": (157, "every step is about the one server process"),

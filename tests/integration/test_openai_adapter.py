@@ -1,12 +1,11 @@
 """The OpenAI adapter over real HTTP: what a provider can do to us, and what becomes of it.
 
-May import: standard library, adapters, chatcore, pytest, tests.provider.
+May import: standard library, adapters, chatcore, pytest, tests.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -17,6 +16,7 @@ from chatcore.errors import (
 from chatcore.model.turn import Usage
 from chatcore.ports.llm import LLMDelta, LLMEnded, LLMEvent, LLMReply, LLMStarted
 from chatcore.testing.llm_rig import collect, prompt, text_of
+from tests.integration.asking import KEY, STOP, ask
 from tests.provider import (
     DONE,
     MODEL,
@@ -33,32 +33,8 @@ from tests.provider import (
     whole,
 )
 
-KEY = "sk-test-0123456789"
 COUNT = data({"usage": USAGE})
-STOP = event({}, finish_reason="stop")
 ENDED = LLMEnded("stop", MODEL, Usage(prompt_tokens=7, completion_tokens=3))
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    """A provider that does as it is told."""
-    async with Provider() as provider:
-        yield provider
-
-
-@pytest.fixture
-async def llm(provider: Provider) -> AsyncIterator[OpenAILLM]:
-    """The adapter in front of it, with time enough for a slow machine."""
-    made = OpenAILLM(
-        api_key=KEY, base_url=provider.base_url, model="asked", reply_max_chars=100_000
-    )
-    yield made
-    await made.aclose()
-
-
-async def ask(llm: OpenAILLM) -> LLMReply:
-    """Ask for a whole answer."""
-    return await llm.complete(llm.prepare(prompt(), stream=False))
 
 
 async def ask_stream(llm: OpenAILLM) -> list[LLMEvent]:

@@ -1,6 +1,6 @@
 """The OpenAI adapter when the provider fails: every fault has its name, and ends in time.
 
-May import: standard library, adapters, chatcore, pytest, tests.provider.
+May import: standard library, adapters, chatcore, pytest, tests.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import traceback
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -21,8 +20,9 @@ from chatcore.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
-from chatcore.ports.llm import LLMEnded, LLMReply, LLMStarted
-from chatcore.testing.llm_rig import collect, collect_until_failure, prompt, text_of
+from chatcore.ports.llm import LLMEnded, LLMStarted
+from chatcore.testing.llm_rig import collect, prompt
+from tests.integration.asking import KEY, LIMIT, STOP, ask, fail
 from tests.provider import (
     DONE,
     Provider,
@@ -42,51 +42,7 @@ from tests.provider import (
     whole,
 )
 
-KEY = "sk-test-0123456789"
-STOP = event({}, finish_reason="stop")
-LIMIT = 0.2
-MAX_CHARS = 100_000
 HTML = {"Content-Type": "text/html"}
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    """A provider that does as it is told."""
-    async with Provider() as provider:
-        yield provider
-
-
-@pytest.fixture
-async def llm(provider: Provider) -> AsyncIterator[OpenAILLM]:
-    """The adapter in front of it, with time enough for a slow machine."""
-    made = OpenAILLM(
-        api_key=KEY, base_url=provider.base_url, model="asked", reply_max_chars=MAX_CHARS
-    )
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-async def impatient(provider: Provider) -> AsyncIterator[OpenAILLM]:
-    """The same with a short limit for silence."""
-    made = OpenAILLM(api_key=KEY, base_url=provider.base_url, model="m", timeout_seconds=LIMIT)
-    yield made
-    await made.aclose()
-
-
-async def ask(llm: OpenAILLM) -> LLMReply:
-    """Ask for a whole answer."""
-    return await llm.complete(llm.prepare(prompt(), stream=False))
-
-
-async def fail(llm: OpenAILLM, *, stream: bool) -> tuple[str, LLMError]:
-    """Ask, either way; return the text that came before the failure, and the failure."""
-    if stream:
-        came, failure = await collect_until_failure(llm, llm.prepare(prompt(), stream=True))
-        return text_of(came), failure
-    with pytest.raises(LLMError) as caught:
-        await ask(llm)
-    return "", caught.value
 
 
 either_way = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -1,6 +1,6 @@
 """The limits of the OpenAI adapter: of silence, of size; callers who leave; the probe.
 
-May import: standard library, adapters, chatcore, pytest, tests.provider.
+May import: standard library, adapters, chatcore, pytest, tests.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -21,8 +21,9 @@ from chatcore.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
-from chatcore.ports.llm import LLMDelta, LLMEnded, LLMReply, LLMStarted
-from chatcore.testing.llm_rig import collect, collect_until_failure, prompt, text_of
+from chatcore.ports.llm import LLMDelta, LLMEnded, LLMStarted
+from chatcore.testing.llm_rig import collect, prompt, text_of
+from tests.integration.asking import KEY, LIMIT, MAX_CHARS, STOP, ask, fail
 from tests.provider import (
     DONE,
     USAGE,
@@ -42,51 +43,7 @@ from tests.provider import (
     whole,
 )
 
-KEY = "sk-test-0123456789"
-STOP = event({}, finish_reason="stop")
-LIMIT = 0.3
-MAX_CHARS = 100_000
 DRIPS: list[Step] = [0.05, b" "] * 40
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    """A provider that does as it is told."""
-    async with Provider() as provider:
-        yield provider
-
-
-@pytest.fixture
-async def llm(provider: Provider) -> AsyncIterator[OpenAILLM]:
-    """The adapter in front of it, with time enough for a slow machine."""
-    made = OpenAILLM(
-        api_key=KEY, base_url=provider.base_url, model="asked", reply_max_chars=MAX_CHARS
-    )
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
-async def impatient(provider: Provider) -> AsyncIterator[OpenAILLM]:
-    """The same with a short limit for silence."""
-    made = OpenAILLM(api_key=KEY, base_url=provider.base_url, model="m", timeout_seconds=LIMIT)
-    yield made
-    await made.aclose()
-
-
-async def ask(llm: OpenAILLM) -> LLMReply:
-    """Ask for a whole answer."""
-    return await llm.complete(llm.prepare(prompt(), stream=False))
-
-
-async def fail(llm: OpenAILLM, *, stream: bool) -> tuple[str, LLMError]:
-    """Ask, either way; return the text that came before the failure, and the failure."""
-    if stream:
-        came, failure = await collect_until_failure(llm, llm.prepare(prompt(), stream=True))
-        return text_of(came), failure
-    with pytest.raises(LLMError) as caught:
-        await ask(llm)
-    return "", caught.value
 
 
 class TestSilence:
