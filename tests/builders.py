@@ -5,6 +5,7 @@ May import: standard library, adapters, chatcore.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from adapters.memory import (
@@ -54,3 +55,9 @@ def bench(
         policy=policy,
     )
     return Bench(service, repository, llm, observer)
+
+
+async def until_running(llm: ScriptedLLM) -> None:
+    """Wait until the model is being asked."""
+    while not llm.running:
+        await asyncio.sleep(0)

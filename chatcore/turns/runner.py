@@ -1,19 +1,17 @@
-"""Room 1, the hexagon: runs admitted turns, each in a task of its own, never in a request's.
+"""Room 1, the hexagon: admits and runs turns, each in a task of its own, never in a request's.
 
-May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
+May import: standard library, chatcore.errors, chatcore.model, chatcore.ports,
+chatcore.prompt_builder, chatcore.turns.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from dataclasses import dataclass
 
 from chatcore.errors import (
     INTERNAL_ERROR,
     TURN_INTERRUPTED,
-    LLMError,
     LLMTimeout,
     ServiceStopping,
     StorageUnavailable,
@@ -22,27 +20,18 @@ from chatcore.errors import (
 from chatcore.model.ids import MessageId, TurnId
 from chatcore.model.message import TurnStatus
 from chatcore.model.policy import ChatPolicy
-from chatcore.model.prompt import Prompt
-from chatcore.model.turn import Turn, TurnEnd, TurnRef
+from chatcore.model.turn import Admission, NewTurn, Turn, TurnEnd
 from chatcore.ports.clock import Clock, IdSource
-from chatcore.ports.llm import LLMPort, LLMReply
+from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.ports.turn_repository import TurnRepository
+from chatcore.prompt_builder import build_prompt
 from chatcore.turns.asking import Asking
+from chatcore.turns.running import RunningTurn, TurnHandle, ref_of
 
-_BACKOFF_SECONDS = 0.25
 _FINISH_TRIES = 5
-
-
-@dataclass(slots=True)
-class RunningTurn:
-    """One turn in flight: who holds it, what is asked, since when."""
-
-    ref: TurnRef
-    prompt: Prompt
-    max_attempts: int
-    started: float
-    digest: str | None = None
+_FINISH_BACKOFF_SECONDS = 0.5
+_LAST_WRITES_SECONDS = 2.0
 
 
 class TurnRunner:
@@ -68,127 +57,120 @@ class TurnRunner:
         policy: ChatPolicy,
     ) -> None:
         self._repository = repository
-        self._asking = Asking(llm, policy)
+        self._asking = Asking(
+            llm=llm, repository=repository, clock=clock, observer=observer, policy=policy
+        )
         self._clock = clock
         self._ids = ids
         self._observer = observer
         self._policy = policy
-        self._tasks: dict[TurnId, asyncio.Task[Turn]] = {}
-        self._stopping = False
+        self._tasks: dict[TurnId, asyncio.Task[Turn | None]] = {}
+        self._running: set[RunningTurn] = set()
+        self._is_closing = False
+        self._must_end = False
 
-    def require_open(self) -> None:
-        """Refuse new work while shutting down.
+    def begin(self, new: NewTurn) -> TurnHandle:
+        """Start a task that admits a turn and runs it to its end.
+
+        Admitting is the task's too: a caller cancelled in the middle of it would otherwise leave a
+        turn that nobody runs.
 
         Raises:
             ServiceStopping: `drain` was called.
         """
-        if self._stopping:
+        if self._is_closing:
             raise ServiceStopping
+        admitted: asyncio.Future[Admission] = asyncio.get_running_loop().create_future()
+        # Whoever waits has the error; nobody waiting is no fault.
+        admitted.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task = asyncio.create_task(self._live(new, admitted), name=f"turn {new.turn_id}")
+        self._tasks[new.turn_id] = task
+        task.add_done_callback(lambda done: self._forget(new.turn_id, done))
+        return TurnHandle(admitted, task)
 
-    def start(self, ref: TurnRef, prompt: Prompt, *, max_attempts: int) -> asyncio.Task[Turn]:
-        """Start a turn that was just admitted. Awaiting its task must be shielded."""
-        turn = RunningTurn(ref, prompt, max_attempts, time.monotonic())
-        task = asyncio.create_task(self._run(turn), name=f"turn {ref.turn_id}")
-        self._tasks[ref.turn_id] = task
-        task.add_done_callback(lambda done: self._forget(ref.turn_id, done))
-        return task
-
-    def running(self, turn_id: TurnId) -> asyncio.Task[Turn] | None:
+    def running(self, turn_id: TurnId) -> asyncio.Task[Turn | None] | None:
         """Return the task of a turn that runs in this process."""
         return self._tasks.get(turn_id)
 
     async def drain(self, *, timeout_seconds: float) -> None:
         """Admit nothing more, let running turns finish, then end the rest as interrupted."""
-        self._stopping = True
-        tasks = list(self._tasks.values())
-        if not tasks:
-            return
-        _, late = await asyncio.wait(tasks, timeout=timeout_seconds)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+        self._is_closing = True
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=timeout_seconds)
+        self._must_end = True
+        for turn in self._running:
+            turn.interrupt()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=_LAST_WRITES_SECONDS)
 
-    def _forget(self, turn_id: TurnId, task: asyncio.Task[Turn]) -> None:
+    def _forget(self, turn_id: TurnId, task: asyncio.Task[Turn | None]) -> None:
         self._tasks.pop(turn_id, None)
         if not task.cancelled():
-            task.exception()  # Whoever waits has it; nobody waiting is no fault.
+            task.exception()  # As above.
 
-    async def _run(self, turn: RunningTurn) -> Turn:
+    async def _live(self, new: NewTurn, admitted: asyncio.Future[Admission]) -> Turn | None:
         try:
-            end = await self._answer_in_time(turn)
-        except asyncio.CancelledError:
-            return await self._finish(turn, self._failure(turn, TURN_INTERRUPTED))
+            admission = await self._repository.admit(new)
+        except Exception as error:  # noqa: BLE001  # told to whoever began the turn
+            admitted.set_exception(error)
+            return None
+        admitted.set_result(admission)
+        ref = ref_of(admission.turn)
+        self._observer.turn_admitted(ref, repeated=admission.repeated)
+        if admission.repeated:
+            return None
+        prompt = build_prompt(
+            system_prompt=self._policy.system_prompt,
+            window=admission.window,
+            turn_id=new.turn_id,
+            question=new.text,
+            quote=new.quote,
+            max_tokens=self._policy.max_tokens,
+        )
+        turn = RunningTurn(
+            ref=ref,
+            prompt=prompt,
+            started=time.monotonic(),
+            is_interrupted=self._must_end,
+        )
+        self._running.add(turn)
+        try:
+            return await self._finish(turn, await self._run(turn))
+        finally:
+            self._running.discard(turn)
+
+    async def _run(self, turn: RunningTurn) -> TurnEnd:
+        """Get an answer, or find out why there is none."""
+        try:
+            async with turn.limit(self._policy.deadline_seconds):
+                result = await self._asking.ask(turn)
+        except TimeoutError:
+            result = TURN_INTERRUPTED if turn.is_interrupted else self._too_late(turn)
         except (TurnLost, StorageUnavailable) as error:
             self._tell_unwritten(turn, error)
             raise
         except Exception as error:  # noqa: BLE001  # whatever broke, the turn must end
             self._observer.turn_broken(turn.ref, error)
-            return await self._finish(turn, self._failure(turn, INTERNAL_ERROR))
-        return await self._finish(turn, end)
-
-    async def _answer_in_time(self, turn: RunningTurn) -> TurnEnd:
-        try:
-            async with asyncio.timeout(self._policy.deadline_seconds):
-                return await self._answer(turn)
-        except TimeoutError:
-            error = LLMTimeout("the turn's deadline has passed")
-            self._observer.attempt_failed(turn.ref, error, will_retry=False)
-            return self._failure(turn, error.code)
-
-    async def _answer(self, turn: RunningTurn) -> TurnEnd:
-        while True:
-            try:
-                return self._success(turn, await self._ask(turn))
-            except LLMError as error:
-                wait_seconds = self._seconds_to_wait(turn, error)
-                self._observer.attempt_failed(turn.ref, error, will_retry=wait_seconds is not None)
-                if wait_seconds is None:
-                    return self._failure(turn, error.code)
-                await asyncio.sleep(wait_seconds)
-                turn.ref = await self._repository.next_attempt(
-                    turn.ref,
-                    error_code=error.code,
-                    request_digest=turn.digest or "",
-                    now=self._clock.now(),
-                )
-
-    async def _ask(self, turn: RunningTurn) -> LLMReply:
-        request = self._asking.prepare(turn.prompt, attempt=turn.ref.attempt)
-        turn.digest = request.digest
-        return await self._asking.answer(request)
-
-    def _seconds_to_wait(self, turn: RunningTurn, error: LLMError) -> float | None:
-        """Return how long to wait before the next attempt, or None if there is to be none."""
-        if not error.retryable or turn.ref.attempt >= turn.max_attempts:
-            return None
-        wish = error.retry_after_seconds
-        # Jitter keeps many turns from coming back at the same moment.
-        wait = wish if wish is not None else _BACKOFF_SECONDS * (1 + random.random())  # noqa: S311
-        left = self._policy.deadline_seconds - (time.monotonic() - turn.started)
-        return wait if wait < left else None
-
-    def _success(self, turn: RunningTurn, reply: LLMReply) -> TurnEnd:
+            result = INTERNAL_ERROR
+        finally:
+            turn.end_limit()
+        reply = None if isinstance(result, str) else result
         return TurnEnd(
-            status=TurnStatus.COMPLETED,
+            status=TurnStatus.COMPLETED if reply else TurnStatus.FAILED,
             reply_id=MessageId(self._ids.new_id()),
-            text=reply.text,
+            text=reply.text if reply else "",
             now=self._clock.now(),
-            model=reply.model,
+            model=reply.model if reply else None,
             request_digest=turn.digest,
-            finish_reason=reply.finish_reason,
-            usage=reply.usage,
+            finish_reason=reply.finish_reason if reply else None,
+            error_code=result if isinstance(result, str) else None,
+            usage=reply.usage if reply else None,
         )
 
-    def _failure(self, turn: RunningTurn, code: str) -> TurnEnd:
-        return TurnEnd(
-            status=TurnStatus.FAILED,
-            reply_id=MessageId(self._ids.new_id()),
-            text="",
-            now=self._clock.now(),
-            request_digest=turn.digest,
-            error_code=code,
-        )
+    def _too_late(self, turn: RunningTurn) -> str:
+        error = LLMTimeout("the turn's deadline has passed")
+        self._observer.attempt_failed(turn.ref, error, will_retry=False)
+        return error.code
 
     async def _finish(self, turn: RunningTurn, end: TurnEnd) -> Turn:
         for tries_left in reversed(range(_FINISH_TRIES)):
@@ -196,12 +178,12 @@ class TurnRunner:
                 stored = await self._repository.finish(turn.ref, end)
             except (TurnLost, StorageUnavailable) as error:
                 if isinstance(error, StorageUnavailable) and tries_left:
-                    await asyncio.sleep(_BACKOFF_SECONDS * 2 ** (_FINISH_TRIES - tries_left))
+                    tries = _FINISH_TRIES - 1 - tries_left
+                    await asyncio.sleep(_FINISH_BACKOFF_SECONDS * 2**tries)
                     continue
                 self._tell_unwritten(turn, error)
                 raise
-            seconds = time.monotonic() - turn.started
-            self._observer.turn_ended(turn.ref, end, seconds=seconds)
+            self._observer.turn_ended(turn.ref, end, seconds=time.monotonic() - turn.started)
             return stored
         raise AssertionError("unreachable: the last try returns or raises")
 

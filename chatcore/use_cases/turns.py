@@ -1,7 +1,6 @@
 """Room 1, the hexagon: asking, and what becomes of it.
 
-May import: standard library, chatcore.errors, chatcore.model, chatcore.ports,
-chatcore.prompt_builder, chatcore.turns.
+May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from chatcore.errors import RETRYABLE_TURN_CODES, TurnFailed
 from chatcore.model.ids import OwnerId, SessionId, TurnId
 from chatcore.model.message import Quote, TurnStatus
 from chatcore.model.policy import ChatPolicy
-from chatcore.model.turn import Answer, Turn, TurnRef
+from chatcore.model.turn import Answer, Turn
 from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.ports.turn_repository import TurnRepository
-from chatcore.prompt_builder import build_prompt
 from chatcore.turns.admission import new_turn
 from chatcore.turns.runner import TurnRunner
 
 _POLL_SECONDS = 0.25
+_POLLS_A_SWEEP = 20
 
 
 class TurnUseCases:
@@ -49,7 +48,6 @@ class TurnUseCases:
         self._turns = repository
         self._clock = clock
         self._ids = ids
-        self._observer = observer
         self._policy = policy
         self._runner = TurnRunner(
             repository=repository, llm=llm, clock=clock, ids=ids, observer=observer, policy=policy
@@ -87,7 +85,6 @@ class TurnUseCases:
             ServiceStopping: The process is shutting down.
             StorageUnavailable: The store did not answer.
         """
-        self._runner.require_open()
         new = new_turn(
             owner_id=owner_id,
             session_id=session_id,
@@ -98,22 +95,9 @@ class TurnUseCases:
             ids=self._ids,
             now=self._clock.now(),
         )
-        admission = await self._turns.admit(new)
-        ref = _ref(admission.turn)
-        self._observer.turn_admitted(ref, repeated=admission.repeated)
-        if admission.repeated:
-            turn = await self._wait_for(admission.turn)
-        else:
-            prompt = build_prompt(
-                system_prompt=self._policy.system_prompt,
-                window=admission.window,
-                turn_id=new.turn_id,
-                question=text,
-                quote=quote,
-                max_tokens=self._policy.max_tokens,
-            )
-            task = self._runner.start(ref, prompt, max_attempts=new.max_attempts)
-            turn = await asyncio.shield(task)
+        handle = self._runner.begin(new)
+        admission = await asyncio.shield(handle.admitted)
+        turn = await self._wait_for(admission.turn)
         return _answer(turn, repeated=admission.repeated)
 
     async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
@@ -134,24 +118,19 @@ class TurnUseCases:
         await self._runner.drain(timeout_seconds=timeout_seconds)
 
     async def _wait_for(self, turn: Turn) -> Turn:
-        """Wait until a turn that an earlier call began has ended, here or in another process."""
+        """Wait until a turn has ended, in this process or in another."""
+        polls = 0
         while not turn.status.is_terminal:
             task = self._runner.running(turn.id)
-            if task is not None:
-                return await asyncio.shield(task)
+            if task is not None and (ended := await asyncio.shield(task)) is not None:
+                return ended
             await asyncio.sleep(_POLL_SECONDS)
+            polls += 1
+            if polls % _POLLS_A_SWEEP == 0:
+                # Its process may be gone; then nobody else would end it while we wait.
+                await self.recover()
             turn = await self._turns.turn(turn.owner_id, turn.session_id, turn.id)
         return turn
-
-
-def _ref(turn: Turn) -> TurnRef:
-    return TurnRef(
-        owner_id=turn.owner_id,
-        session_id=turn.session_id,
-        turn_id=turn.id,
-        number=turn.number,
-        attempt=turn.attempt,
-    )
 
 
 def _answer(turn: Turn, *, repeated: bool) -> Answer:

@@ -31,7 +31,6 @@ _FIELDS = "one expression that names every field of a value"
 _STATEMENT = "one SQL statement"
 EXCEPTIONS: dict[str, tuple[int, str]] = {
     "chatcore/turns/admission.py::new_turn": (32, _FIELDS),
-    "chatcore/use_cases/turns.py::TurnUseCases.send": (37, "two calls that name every argument"),
     "adapters/embedded/cluster.py::Cluster": (157, "every step is about the one server process"),
     "adapters/memory/chat_repository.py::InMemoryChatRepository": (161, "the port has 11 methods"),
     "adapters/memory/records.py::SessionRecord.admit": (31, _FIELDS),

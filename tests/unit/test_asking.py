@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import pytest
 
-from adapters.memory import InMemoryChatRepository, ScriptedLLM
+from adapters.memory import ScriptedLLM
 from adapters.memory.llm import HANG, ScriptedAnswer
 from chatcore import (
     ChatPolicy,
@@ -22,31 +22,19 @@ from chatcore import (
     LLMIncomplete,
     LLMRateLimited,
     LLMRejected,
-    LLMReply,
     LLMTimeout,
     LLMUnavailable,
     PreparedRequest,
     Quote,
-    ServiceStopping,
     SessionBusy,
-    StorageUnavailable,
     Turn,
-    TurnEnd,
     TurnFailed,
-    TurnLost,
-    TurnRef,
     TurnStatus,
     build_prompt,
 )
-from tests.builders import ANNA, BEN, Bench, bench
+from tests.builders import ANNA, BEN, Bench, bench, until_running
 
 KEY = "0123456789abcdef"
-
-
-async def until_running(llm: ScriptedLLM) -> None:
-    """Wait until the model is being asked."""
-    while not llm.running:
-        await asyncio.sleep(0)
 
 
 async def test_first_question_opens_a_session() -> None:
@@ -236,99 +224,6 @@ async def test_oversized_reply_is_cut() -> None:
     """G14: a reply longer than the limit is cut there and kept."""
     made = bench(ScriptedLLM(["x" * 100]), policy=ChatPolicy(reply_max_chars=10))
     assert (await made.service.send(ANNA, "hello")).text == "x" * 10
-
-
-class BrokenLLM(ScriptedLLM):
-    """A model adapter with a bug: it raises what the port does not know."""
-
-    async def complete(self, request: PreparedRequest) -> LLMReply:
-        raise ZeroDivisionError
-
-
-async def test_bug_ends_the_turn() -> None:
-    """A fault of ours ends the turn as internal_error, and the session is free again."""
-    made = bench(BrokenLLM())
-    with pytest.raises(TurnFailed) as failure:
-        await made.service.send(ANNA, "hello")
-    assert (failure.value.code, failure.value.retryable) == ("internal_error", False)
-    assert made.notices == ["admitted", "broken", "failed"]
-
-
-class FlakyRepository(InMemoryChatRepository):
-    """Does not answer the first few times a turn is to be ended."""
-
-    def __init__(self, failures: int) -> None:
-        super().__init__()
-        self.failures = failures
-
-    async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
-        if self.failures:
-            self.failures -= 1
-            raise StorageUnavailable
-        return await super().finish(ref, end)
-
-
-async def test_end_is_stored_when_the_store_comes_back() -> None:
-    """G1: a reply is kept and stored again while the store does not answer for a moment."""
-    made = bench(ScriptedLLM(["kept"]), repository=FlakyRepository(1))
-    assert (await made.service.send(ANNA, "hello")).text == "kept"
-
-
-async def test_erasing_during_a_turn() -> None:
-    """G12: who waits for a turn of an erased session is told it is lost; nothing is written."""
-    llm = ScriptedLLM([ScriptedAnswer((0.02, "late"))])
-    made = bench(llm)
-    waiting = asyncio.create_task(made.service.send(ANNA, "hello"))
-    await until_running(llm)
-    [session] = (await made.service.sessions(ANNA)).items
-    await made.service.erase(ANNA, session.id)
-    with pytest.raises(TurnLost):
-        await waiting
-    assert (await made.service.sessions(ANNA)).items == ()
-    assert made.notices == ["admitted", "lost"]
-
-
-async def test_closing_lets_turns_finish() -> None:
-    """Closing waits for running turns and admits nothing more."""
-    llm = ScriptedLLM([ScriptedAnswer((0.02, "in time"))])
-    made = bench(llm)
-    waiting = asyncio.create_task(made.service.send(ANNA, "hello"))
-    await until_running(llm)
-    await made.service.close(timeout_seconds=5)
-    assert (await waiting).text == "in time"
-    with pytest.raises(ServiceStopping):
-        await made.service.send(ANNA, "too late")
-
-
-async def test_closing_interrupts_what_does_not_finish() -> None:
-    """Closing ends turns that take too long as turn_interrupted, with the question kept."""
-    llm = ScriptedLLM([ScriptedAnswer((HANG,))])
-    made = bench(llm)
-    waiting = asyncio.create_task(made.service.send(ANNA, "hello"))
-    await until_running(llm)
-    await made.service.close(timeout_seconds=0.01)
-    with pytest.raises(TurnFailed) as failure:
-        await waiting
-    assert (failure.value.code, failure.value.retryable) == ("turn_interrupted", True)
-    assert llm.running == 0
-
-
-async def test_recovery_ends_abandoned_turns() -> None:
-    """G7: what a dead process left running is ended when another one starts."""
-    now = [0.0]
-    repository = InMemoryChatRepository(monotonic=lambda: now[0])
-    dead = bench(ScriptedLLM([ScriptedAnswer((HANG,))]), repository=repository)
-    waiting = asyncio.create_task(dead.service.send(ANNA, "hello"))
-    await asyncio.sleep(0)
-    alive = bench(repository=repository, first_id=1000)
-    assert await alive.service.recover() == 0
-    now[0] = 316.0
-    assert await alive.service.recover() == 1
-    waiting.cancel()
-    await dead.service.close(timeout_seconds=0.01)
-    [session] = (await alive.service.sessions(ANNA)).items
-    [question] = (await alive.service.messages(ANNA, session.id)).items
-    assert question.turn_status is TurnStatus.FAILED
 
 
 async def test_request_can_be_replayed() -> None:
