@@ -151,12 +151,23 @@ class TurnFailed(ChatError):
 
 
 class StorageUnavailable(ChatError):
-    """The store did not answer. Repeating the same call is safe."""
+    """The store did not answer. Repeating the same call is safe.
+
+    `session_id` and `turn_id` name the turn whose reply is still waiting to be stored, if any.
+    """
 
     code = "storage_unavailable"
     retryable = True
 
-    def __init__(self, detail: str = "the store did not answer") -> None:
+    def __init__(
+        self,
+        detail: str = "the store did not answer",
+        *,
+        session_id: UUID | None = None,
+        turn_id: UUID | None = None,
+    ) -> None:
+        self.session_id = session_id
+        self.turn_id = turn_id
         super().__init__(detail)
 
 

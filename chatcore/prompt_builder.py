@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 
 from chatcore.model.ids import TurnId
@@ -29,11 +29,12 @@ _HARMLESS_BRACKET = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
 def build_prompt(
     *,
     system_prompt: str,
-    window: Iterable[WindowMessage],
+    window: Sequence[WindowMessage],
     turn_id: TurnId,
     question: str,
     quote: Quote | None,
     max_tokens: int,
+    history_max_chars: int,
 ) -> Prompt:
     """Return what the model is asked for one turn.
 
@@ -44,15 +45,31 @@ def build_prompt(
         question: Its question.
         quote: The passage the question is about.
         max_tokens: Longest answer, in tokens.
+        history_max_chars: Most code points of the window that go along. Where there are more, the
+            oldest turns are left out, whole: else one long session could never be answered again.
     """
     messages = [
         PromptMessage(Role.USER, render_question(said.turn_id, said.content, said.quote))
         if said.from_user
         else PromptMessage(Role.ASSISTANT, said.content)
-        for said in window
+        for said in _latest(window, history_max_chars)
     ]
     messages.append(PromptMessage(Role.USER, render_question(turn_id, question, quote)))
     return Prompt(system=system_prompt, messages=tuple(messages), max_tokens=max_tokens)
+
+
+def _latest(window: Sequence[WindowMessage], max_chars: int) -> Sequence[WindowMessage]:
+    """Return the latest whole turns of a window that fit."""
+    left = max_chars
+    oldest = len(window)
+    for index in reversed(range(len(window))):
+        said = window[index]
+        left -= len(said.content) + (len(said.quote.text) if said.quote else 0)
+        if left < 0:
+            break
+        if said.from_user:
+            oldest = index
+    return window[oldest:]
 
 
 def render_question(turn_id: TurnId, question: str, quote: Quote | None) -> str:

@@ -35,6 +35,12 @@ def constant(sql: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.Colu
     return sa.literal_column(sql, type_)
 
 
+def lease_end() -> sa.ColumnElement[Any]:
+    """Return the moment a lease given now runs out, by the database's clock alone."""
+    seconds = sa.bindparam("lease_seconds", type_=sa.Float)
+    return sa.func.clock_timestamp() + seconds * constant("interval '1 second'")
+
+
 def _recent(*conditions: sa.ColumnElement[bool]) -> sa.CTE:
     """Return the latest turns that go to the model, newest first."""
     return (
@@ -78,8 +84,6 @@ def _said_in(recent: sa.CTE) -> sa.Subquery:
 
 
 def _insert_turn(session: sa.CTE) -> sa.CTE:
-    seconds = sa.bindparam("lease_seconds", type_=sa.Float)
-    lease = sa.func.clock_timestamp() + seconds * constant("interval '1 second'")
     values: dict[str, sa.ColumnElement[Any]] = {
         "owner_id": OWNER,
         "session_id": SESSION,
@@ -90,7 +94,7 @@ def _insert_turn(session: sa.CTE) -> sa.CTE:
         "status": constant("'running'"),
         "attempt": constant("1"),
         "max_attempts": sa.bindparam("max_attempts", type_=sa.Integer),
-        "lease_expires_at": lease,
+        "lease_expires_at": lease_end(),
         "question_id": sa.bindparam("question_id", type_=sa.Uuid),
         "question_position": session.c.last_position - constant("1"),
         "created_at": NOW,

@@ -1,4 +1,4 @@
-"""Room 3, the world: ending turns whose process is gone.
+"""Room 3, the world: leases: renewing them, and ending turns whose process is gone.
 
 May import: standard library, sqlalchemy.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from .admit_statements import NOW, OF_SESSION, constant
+from .admit_statements import NOW, OF_SESSION, constant, lease_end
 from .tables import attempts, chat_sessions, turns
 
 _ABANDONED = (
@@ -86,3 +87,32 @@ END_ABANDONED = _end_abandoned()
 """End turns of any owner that are past their lease. Rows: one, with how many."""
 END_ABANDONED_OF_SESSION = _end_abandoned(*OF_SESSION)
 """The same for the running turn of one session."""
+
+
+def _renew() -> sa.Update:
+    mine = (
+        sa.func.unnest(
+            sa.bindparam("owner_ids", type_=ARRAY(sa.Text)),
+            sa.bindparam("session_ids", type_=ARRAY(sa.Uuid)),
+            sa.bindparam("numbers", type_=ARRAY(sa.Integer)),
+            sa.bindparam("attempts", type_=ARRAY(sa.Integer)),
+        )
+        .table_valued("owner_id", "session_id", "number", "attempt")
+        .render_derived("mine")
+    )
+    return (
+        turns.update()
+        .where(
+            turns.c.owner_id == mine.c.owner_id,
+            turns.c.session_id == mine.c.session_id,
+            turns.c.number == mine.c.number,
+            turns.c.attempt == mine.c.attempt,
+            sa.text("turns.status = 'running'"),
+        )
+        .values(lease_expires_at=lease_end())
+        .returning(turns.c.id)
+    )
+
+
+RENEW = _renew()
+"""Renew the leases of turns held by one process. Rows: one a turn that is still held."""

@@ -80,6 +80,20 @@ class PostgresTurns(TurnRepository):
             raise TurnLost(ref.turn_id)
         return following
 
+    async def renew(self, refs: Sequence[TurnRef], *, lease_seconds: float) -> frozenset[TurnId]:
+        """Renew the leases of turns that are still held; see the port."""
+        if not refs:
+            return frozenset()
+        values = {
+            "owner_ids": [ref.owner_id for ref in refs],
+            "session_ids": [ref.session_id for ref in refs],
+            "numbers": [ref.number for ref in refs],
+            "attempts": [ref.attempt for ref in refs],
+            "lease_seconds": lease_seconds,
+        }
+        held = await self._database.fetch(sweep_sql.RENEW, values)
+        return frozenset(TurnId(row["id"]) for row in held)
+
     async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
         """End a running turn for good; see the port."""
         statement = sql.FINISH_WITH_REPLY if end.text else sql.FINISH_WITHOUT_REPLY

@@ -22,12 +22,14 @@ class ChatPolicy:
         system_prompt: Sent first with every request to the model.
         history_messages: Most earlier messages that go along; whole turns only, so an odd
             number counts as the even one below it. 0: none.
+        history_max_chars: Most code points of earlier messages that go along; where they are
+            more, the oldest turns stay away, whole.
         max_tokens: Longest answer, in tokens.
         whole_answers: Whether the first attempt asks for a whole answer where nobody sees parts of
             it. Cheaper; but the model's limit for silence then covers the whole answer.
         max_attempts: How often the model may be asked for one turn, at least 1.
         deadline_seconds: After this a turn is ended, whatever it is doing.
-        lease_seconds: How much longer than the deadline a turn stays its process's own.
+        lease_seconds: How long after its process's last sign of life a turn counts as abandoned.
         message_max_chars: Longest question, in code points.
         quote_max_chars: Longest selected text, in code points.
         reply_max_chars: Longest reply that is kept, in code points; what is beyond is cut.
@@ -35,6 +37,7 @@ class ChatPolicy:
 
     system_prompt: str = DEFAULT_SYSTEM_PROMPT
     history_messages: int = 10
+    history_max_chars: int = 32_000
     max_tokens: int = 1024
     whole_answers: bool = True
     max_attempts: int = 2
@@ -45,8 +48,9 @@ class ChatPolicy:
     reply_max_chars: int = 262_144
 
     def __post_init__(self) -> None:
-        if self.history_messages < 0:
-            raise ValueError("history_messages must not be negative")
+        for name in ("history_messages", "history_max_chars"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
         for name in ("max_tokens", "max_attempts", "message_max_chars", "quote_max_chars"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

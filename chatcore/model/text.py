@@ -59,7 +59,7 @@ def repair_model_text(value: str) -> str:
 
 def derive_title(question: str) -> str:
     """Return the beginning of a question as one line of at most 80 characters."""
-    line = " ".join(question[: DERIVED_TITLE_CHARS * 4].split())
+    line = " ".join(question.lstrip()[: DERIVED_TITLE_CHARS * 4].split())
     if len(line) <= DERIVED_TITLE_CHARS:
         return line
     head = line[: DERIVED_TITLE_CHARS - 1]

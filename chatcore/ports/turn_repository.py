@@ -11,6 +11,7 @@ store.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -70,6 +71,23 @@ class TurnRepository(Protocol):
             StorageUnavailable: The store did not answer. Repeating is safe.
 
         Promise: durable on return (G7).
+        """
+        ...
+
+    @abstractmethod
+    async def renew(self, refs: Sequence[TurnRef], *, lease_seconds: float) -> frozenset[TurnId]:
+        """Renew the leases of turns that this process runs, of any owners, all in one go.
+
+        Args:
+            refs: Running turns as their attempts hold them; may be empty.
+            lease_seconds: How long from now each may stay silent before it counts as abandoned.
+
+        Returns:
+            Those that are still held. Whoever is missing was ended, taken over or erased: its
+            attempt must stop, and write nothing.
+
+        Raises:
+            StorageUnavailable: The store did not answer. Repeating is safe.
         """
         ...
 

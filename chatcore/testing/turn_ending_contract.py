@@ -18,6 +18,7 @@ from chatcore import (
     MessageId,
     OwnerId,
     Role,
+    SessionBusy,
     SessionId,
     Turn,
     TurnEnd,
@@ -183,6 +184,34 @@ class TurnEndingContract(Contract):
             assert following.turn.number == 2
         turn = await repository.turn(alive.owner_id, alive.session_id, alive.turn_id)
         assert turn.status is TurnStatus.RUNNING
+
+    async def test_renewed_lease_keeps_a_turn_alive(self, repository: ChatRepository) -> None:
+        """G7: a turn whose lease was renewed in time is neither swept nor blocked out."""
+        refs = [
+            ref_of(await repository.admit(new_turn(an_owner(), lease_seconds=EXPIRED)))
+            for _ in range(3)
+        ]
+        held = await repository.renew(refs[:2], lease_seconds=60)
+        assert held == {ref.turn_id for ref in refs[:2]}
+        while await repository.end_abandoned(limit=100, now=LATER):
+            pass
+        states = [await repository.turn(ref.owner_id, ref.session_id, ref.turn_id) for ref in refs]
+        assert [turn.status.value for turn in states] == ["running", "running", "failed"]
+        with pytest.raises(SessionBusy):
+            await repository.admit(new_turn(refs[0].owner_id, refs[0].session_id))
+
+    async def test_only_held_turns_are_renewed(self, repository: ChatRepository) -> None:
+        """G7: who lost a turn learns it from renewing; nobody else's lease is touched."""
+        ended, erased, stale, foreign, held = [
+            ref_of(await repository.admit(new_turn(an_owner()))) for _ in range(5)
+        ]
+        await repository.finish(ended, completed())
+        await repository.erase(erased.owner_id, erased.session_id, now=NOW)
+        await repository.next_attempt(stale, error_code="x", request_digest="d", now=LATER)
+        wrong = replace(foreign, owner_id=an_owner())
+        refs = (ended, erased, stale, wrong, held)
+        assert await repository.renew(refs, lease_seconds=60) == {held.turn_id}
+        assert await repository.renew((), lease_seconds=60) == frozenset()
 
     async def test_reply_id_belongs_to_one_reply(self, repository: ChatRepository) -> None:
         """Two turns that end at the same moment with other ids are not taken for one another."""

@@ -56,7 +56,7 @@ def new_turn(
         idempotency_key=idempotency_key,
         fingerprint=fingerprint(session_id, text, quote),
         max_attempts=policy.max_attempts,
-        lease_seconds=policy.deadline_seconds + policy.lease_seconds,
+        lease_seconds=policy.lease_seconds,
         window_turns=policy.window_turns,
         now=now,
     )

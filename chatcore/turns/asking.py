@@ -11,7 +11,14 @@ import time
 from contextlib import aclosing
 from dataclasses import replace
 
-from chatcore.errors import LLMError, LLMIncomplete
+from chatcore.errors import (
+    TURN_INTERRUPTED,
+    LLMError,
+    LLMIncomplete,
+    LLMTimeout,
+    StorageUnavailable,
+    TurnLost,
+)
 from chatcore.model.policy import ChatPolicy
 from chatcore.ports.clock import Clock
 from chatcore.ports.llm import LLMDelta, LLMEnded, LLMPort, LLMReply, PreparedRequest
@@ -51,25 +58,54 @@ class Asking:
     async def ask(self, turn: RunningTurn) -> LLMReply | str:
         """Return the answer, or the code of the failure after the last attempt.
 
+        Only waiting for the model has a limit. Recording an attempt has none, so that what the
+        store believes of the turn and what we believe stay the same.
+
         Raises:
             TurnLost: The turn is no longer ours.
-            StorageUnavailable: A further attempt could not be recorded.
         """
         while True:
             try:
-                return await self._attempt(turn)
+                async with turn.limit(self._seconds_left(turn)):
+                    return await self._attempt(turn)
+            except TimeoutError:
+                return self._ended_early(turn)
             except LLMError as error:
                 wait_seconds = self._seconds_to_wait(turn, error)
                 self._observer.attempt_failed(turn.ref, error, will_retry=wait_seconds is not None)
-                if wait_seconds is None:
+                if wait_seconds is None or not await self._try_again(turn, error, wait_seconds):
                     return error.code
-                await asyncio.sleep(wait_seconds)
-                turn.ref = await self._repository.next_attempt(
-                    turn.ref,
-                    error_code=error.code,
-                    request_digest=turn.digest or "",
-                    now=self._clock.now(),
-                )
+            finally:
+                turn.end_limit()
+
+    async def _try_again(self, turn: RunningTurn, error: LLMError, wait_seconds: float) -> bool:
+        """Wait, and record the next attempt; False if that is not to be."""
+        try:
+            async with turn.limit(wait_seconds):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            turn.end_limit()
+        if turn.is_interrupted or turn.is_lost:
+            return False
+        try:
+            turn.ref = await self._repository.next_attempt(
+                turn.ref,
+                error_code=error.code,
+                request_digest=turn.digest or "",
+                now=self._clock.now(),
+            )
+        except StorageUnavailable:
+            return False  # The turn can still be ended, which is tried for longer.
+        return True
+
+    def _ended_early(self, turn: RunningTurn) -> str:
+        if turn.is_lost:
+            raise TurnLost(turn.ref.turn_id)
+        if turn.is_interrupted:
+            return TURN_INTERRUPTED
+        error = LLMTimeout("the turn's deadline has passed")
+        self._observer.attempt_failed(turn.ref, error, will_retry=False)
+        return error.code
 
     async def _attempt(self, turn: RunningTurn) -> LLMReply:
         # Nobody sees a part of a JSON answer, so the first attempt asks for a whole completion,
@@ -100,5 +136,7 @@ class Asking:
         wish = error.retry_after_seconds
         # Jitter keeps many turns from coming back at the same moment.
         wait = wish if wish is not None else _BACKOFF_SECONDS * (1 + random.random())  # noqa: S311
-        left = self._policy.deadline_seconds - (time.monotonic() - turn.started)
-        return wait if wait < left else None
+        return wait if wait < self._seconds_left(turn) else None
+
+    def _seconds_left(self, turn: RunningTurn) -> float:
+        return turn.started + self._policy.deadline_seconds - time.monotonic()

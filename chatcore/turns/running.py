@@ -18,11 +18,12 @@ class TurnHandle:
 
     Attributes:
         admitted: The store's answer, or why it admitted nothing.
-        ended: The turn as its end was stored; None if nothing was admitted, or it was a repeat.
+        ended: The turn as its end was stored, or why that is not known (yet). Never done if nothing
+            was admitted, or it was a repeat.
     """
 
     admitted: asyncio.Future[Admission]
-    ended: asyncio.Task[Turn | None]
+    ended: asyncio.Future[Turn]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -32,6 +33,8 @@ class RunningTurn:
     Attributes:
         ref: The turn as its attempt holds it.
         started: By the monotonic clock, in seconds.
+        is_interrupted: It is to end now: the process is closing.
+        is_lost: It was ended, taken over or erased by somebody else: it is to write nothing.
         digest: Of the latest request to the model.
     """
 
@@ -39,25 +42,35 @@ class RunningTurn:
     prompt: Prompt
     started: float
     is_interrupted: bool = False
+    is_lost: bool = False
     digest: str | None = None
     _limit: asyncio.Timeout | None = None
 
     def limit(self, seconds: float) -> asyncio.Timeout:
-        """Return the time limit for getting an answer; none is left once interrupted."""
-        self._limit = asyncio.timeout(0 if self.is_interrupted else seconds)
+        """Return a time limit for waiting for the model; none is left once it is to end."""
+        must_end = self.is_interrupted or self.is_lost
+        self._limit = asyncio.timeout(0 if must_end else max(0.0, seconds))
         return self._limit
 
     def end_limit(self) -> None:
-        """Let the end be stored, however long it takes."""
+        """Let what follows take as long as it takes: it is about the store."""
         self._limit = None
 
     def interrupt(self) -> None:
         """Have it end now instead of waiting for the model.
 
-        The task is never cancelled: that could hit it while its end is being stored.
+        The task is never cancelled: that could hit it while something is being stored.
         """
         self.is_interrupted = True
-        if self._limit is not None:
+        self._cut()
+
+    def lose(self) -> None:
+        """Have it stop without a trace: it is somebody else's by now, or nobody's."""
+        self.is_lost = True
+        self._cut()
+
+    def _cut(self) -> None:
+        if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from chatcore.errors import RETRYABLE_TURN_CODES, TurnFailed
+from chatcore.errors import RETRYABLE_TURN_CODES, ServiceStopping, TurnFailed
 from chatcore.model.ids import OwnerId, SessionId, TurnId
 from chatcore.model.message import Quote, TurnStatus
 from chatcore.model.policy import ChatPolicy
@@ -97,7 +97,10 @@ class TurnUseCases:
         )
         handle = self._runner.begin(new)
         admission = await asyncio.shield(handle.admitted)
-        turn = await self._wait_for(admission.turn)
+        if admission.repeated:
+            turn = await self._wait_for(admission.turn)
+        else:
+            turn = await asyncio.shield(handle.ended)
         return _answer(turn, repeated=admission.repeated)
 
     async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
@@ -121,9 +124,11 @@ class TurnUseCases:
         """Wait until a turn has ended, in this process or in another."""
         polls = 0
         while not turn.status.is_terminal:
-            task = self._runner.running(turn.id)
-            if task is not None and (ended := await asyncio.shield(task)) is not None:
-                return ended
+            ended = self._runner.running(turn.id)
+            if ended is not None:
+                return await asyncio.shield(ended)
+            if self._runner.is_closing:
+                raise ServiceStopping
             await asyncio.sleep(_POLL_SECONDS)
             polls += 1
             if polls % _POLLS_A_SWEEP == 0:

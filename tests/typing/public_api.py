@@ -7,7 +7,7 @@ An error here means that somebody's code, correct until now, no longer type-chec
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import assert_never, assert_type
@@ -158,6 +158,9 @@ class OwnRepository(ChatRepository):
     ) -> TurnRef:
         """Give up."""
         raise StorageUnavailable
+
+    async def renew(self, refs: Sequence[TurnRef], *, lease_seconds: float) -> frozenset[TurnId]:
+        return frozenset()
 
     async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
         """Look it up."""

@@ -227,7 +227,7 @@ async def test_oversized_reply_is_cut() -> None:
 
 
 async def test_request_can_be_replayed() -> None:
-    """G9: from storage alone the exact bytes sent for a turn are rebuilt; their digest agrees."""
+    """G9: given the same settings, a turn's request is rebuilt from storage, byte for byte."""
     policy = ChatPolicy(system_prompt="Be kind.")
     llm = ScriptedLLM()
     made = bench(llm, policy=policy)
@@ -247,6 +247,7 @@ async def test_request_can_be_replayed() -> None:
         question=question.content,
         quote=question.quote,
         max_tokens=policy.max_tokens,
+        history_max_chars=policy.history_max_chars,
     )
     rebuilt = llm.prepare(prompt, stream=False)
     assert rebuilt.body == sent.body

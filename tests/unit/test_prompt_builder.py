@@ -28,7 +28,11 @@ TEXT = st.text(max_size=60) | st.sampled_from(ATTACKS)
 
 
 def ask(
-    question: str, quote: Quote | None = None, window: tuple[WindowMessage, ...] = ()
+    question: str,
+    quote: Quote | None = None,
+    window: tuple[WindowMessage, ...] = (),
+    *,
+    history_max_chars: int = 10_000,
 ) -> Prompt:
     """Build a prompt of one turn."""
     return build_prompt(
@@ -38,6 +42,7 @@ def ask(
         question=question,
         quote=quote,
         max_tokens=64,
+        history_max_chars=history_max_chars,
     )
 
 
@@ -106,3 +111,22 @@ def test_source_is_named_in_one_line() -> None:
     head = render_question(TURN, "q", quote).splitlines()[0]
     assert r'"title": "A \"title\"\nwith a break"' in head
     assert '"url": "https://example.org", "anchor": "s2"' in head
+
+
+def test_window_is_bounded_by_whole_turns() -> None:
+    """G8: of a window that is too long the oldest turns stay away, question and reply together."""
+    window = tuple(
+        WindowMessage(
+            turn_id=TURN,
+            turn_number=number,
+            content=f"{number}" * 10,
+            quote=Quote(text="q" * 5) if from_user else None,
+            from_user=from_user,
+        )
+        for number in (1, 2, 3)
+        for from_user in (True, False)
+    )
+    for room, turns in ((75, 3), (74, 2), (50, 2), (49, 1), (25, 1), (24, 0), (0, 0)):
+        prompt = ask("question", window=window, history_max_chars=room)
+        assert len(prompt.messages) == 2 * turns + 1
+        assert prompt.messages[-1].content == "question"

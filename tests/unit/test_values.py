@@ -32,6 +32,7 @@ def test_title_breaks_between_words() -> None:
     """A long question is cut between words, or within one very long word."""
     assert derive_title("What  is\na servo?") == "What is a servo?"
     assert derive_title("word " * 30) == "word " * 14 + "word…"
+    assert derive_title(" \n" * 500 + "hello") == "hello"
     assert derive_title("x" * 100) == "x" * 79 + "…"
 
 
@@ -116,6 +117,7 @@ def test_impossible_ends_are_refused(status: TurnStatus, text: str, code: str | 
     "wrong",
     [
         {"history_messages": -1},
+        {"history_max_chars": -1},
         {"max_tokens": 0},
         {"max_attempts": 0},
         {"message_max_chars": 0},
