@@ -30,6 +30,9 @@ from app.turn_log import StructlogTurnObserver
 from chatcore import ChatPolicy, ChatService
 
 
+_LOCAL_HISTORY_MAX_CHARS = 8_000
+
+
 class PostgresStore(Store):
     """The PostgreSQL adapter as the life cycle sees it."""
 
@@ -128,6 +131,7 @@ def _make_policy(settings: Settings) -> ChatPolicy:
     return ChatPolicy(
         system_prompt=settings.system_prompt,
         history_messages=settings.history_messages,
+        history_max_chars=_history_max_chars(settings),
         max_tokens=settings.llm_max_tokens,
         # It is slow on a busy machine; see docs/adr/0006.
         whole_answers=not settings.uses_local_model,
@@ -136,6 +140,12 @@ def _make_policy(settings: Settings) -> ChatPolicy:
         message_max_chars=settings.message_max_chars,
         quote_max_chars=settings.selected_text_max_chars,
     )
+
+
+def _history_max_chars(settings: Settings) -> int:
+    # The local model holds 8192 tokens in all, and reads about a hundred of them a second.
+    limit = _LOCAL_HISTORY_MAX_CHARS if settings.uses_local_model else settings.history_max_chars
+    return min(limit, settings.history_max_chars)
 
 
 class AppContainer(containers.DeclarativeContainer):

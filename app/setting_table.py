@@ -161,7 +161,8 @@ class ModelSettings:
         "LLM_TIMEOUT_SECONDS",
         accept.seconds(0.1, 3600),
         "30",
-        "Longest silence of the model, before its first words and between them.",
+        "Longest silence of the model, before its first words and between them. The first attempt "
+        "of a JSON answer asks for all of it at once: then the limit for the whole.",
         unit="seconds",
     )
     llm_max_tokens: int = _setting(
@@ -209,6 +210,14 @@ class ConversationSettings:
         str(_POLICY.history_messages),
         "Most earlier messages that go to the model with a question; whole turns only.",
         unit="messages",
+    )
+    history_max_chars: int = _setting(
+        "HISTORY_MAX_CHARS",
+        accept.integer(0, 10_000_000),
+        str(_POLICY.history_max_chars),
+        "Most characters of earlier messages that go along; the oldest turns stay away, whole. At "
+        "most 8000 with the local model.",
+        unit="code points",
     )
     message_max_chars: int = _setting(
         "MESSAGE_MAX_CHARS",

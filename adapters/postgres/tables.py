@@ -145,7 +145,8 @@ attempts = sa.Table(
     sa.Column("turn_id", sa.Uuid, nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
-    # Numbers of the earlier turns in the request: with the messages, enough to rebuild it (G9).
+    # Numbers of the earlier turns offered for the request: with the messages and the settings of
+    # that time, enough to rebuild it (G9).
     sa.Column("window_turns", postgresql.ARRAY(sa.Integer), nullable=False),
     sa.Column("model", sa.Text),
     sa.Column("request_digest", sa.Text),

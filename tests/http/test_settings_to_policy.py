@@ -18,3 +18,4 @@ def test_the_local_model_is_streamed_from() -> None:
     policies = [AppContainer(settings=given).policy() for given in (hosted, local)]
     assert [policy.whole_answers for policy in policies] == [True, False]
     assert policies[0].history_messages == 4
+    assert [policy.history_max_chars for policy in policies] == [32_000, 8_000]
