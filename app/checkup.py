@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable
 
 from app.lifecycle import StartFailed
-from app.log_text import safe
+from app.log_text import masked, safe, shown_address
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError
 from app.startup import (
     database_trouble,
     embedded_database,
     embedded_model,
+    model_place,
     model_trouble,
     probe_model,
     probing,
@@ -32,17 +33,21 @@ def check() -> int:
         for problem in error.problems:
             _say("FAIL", problem)
         return 1
-    configure_logs(level="error", log_format=settings.log_format, secrets=settings.secrets())
+    secrets = settings.secrets()
+    configure_logs(level="error", log_format=settings.log_format, secrets=secrets)
     for setting, value in settings.shown():
-        _say("ok", f"{setting.name} = {value}" if value else f"{setting.name} is not set")
+        # Its query may hold a key.
+        shown = shown_address(value) if value and setting.name == "OPENAI_BASE_URL" else value
+        text = f"{setting.name} = {shown}" if shown else f"{setting.name} is not set"
+        _say("ok", masked(text, secrets))
     return int(not all([_passes(_database, settings), _passes(_model, settings)]))
 
 
 def _passes(look: Callable[[Settings], str], settings: Settings) -> bool:
     try:
-        _say("ok", look(settings))
+        _say("ok", masked(look(settings), settings.secrets()))
     except StartFailed as error:
-        _say("FAIL", str(error))
+        _say("FAIL", masked(str(error), settings.secrets()))
         return False
     return True
 
@@ -70,7 +75,7 @@ def _model(settings: Settings) -> str:
         problem = asyncio.run(probe_model(used))
         if problem is not None:
             raise StartFailed(model_trouble(used, problem))
-    place = settings.openai_base_url or "OpenAI"
+    place = model_place(settings)
     which = f"{used.openai_model} at {place}" if settings.has_own_model else used.openai_model
     return f"model {which}: reachable"
 

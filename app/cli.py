@@ -10,13 +10,14 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from types import FrameType
 
 from app.checkup import check
 from app.container import AppContainer
-from app.lifecycle import StartFailed
+from app.lifecycle import DRAIN_SECONDS, StartFailed
+from app.log_text import masked
 from app.logs import Logs, configure_logs, get_logger
 from app.main import create_app
 from app.server import run_server
@@ -26,6 +27,7 @@ from app.startup import (
     bind,
     embedded_database,
     embedded_model,
+    listen,
     migrate_to_head,
     prepare,
     tell_choices,
@@ -52,26 +54,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def serve() -> int:
-    """Answer requests until SIGTERM or SIGINT."""
+def serve(*, drain_seconds: float = DRAIN_SECONDS) -> int:
+    """Answer requests until SIGTERM or SIGINT, and then let running turns go on for a while."""
     settings = Settings.load()
-    with closing(_logs(settings)), closing(bind(settings)) as listener:
+    with _masking(settings), closing(_logs(settings)), closing(bind(settings)) as listener:
         _end_on_signals()
         with embedded_database(settings) as stored, embedded_model(stored) as used:
             tell_choices(settings, used)
             asyncio.run(prepare(used, is_ours=settings.database_url is None))
+            listen(listener, settings)
             host, port = listener.getsockname()[:2]
             where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             get_logger("start").info("serving", address=where, api=f"{where}/schema")
-            return 0 if run_server(used, listener) else _FAILED
+            return 0 if run_server(used, listener, drain_seconds=drain_seconds) else _FAILED
 
 
 def migrate() -> int:
     """Bring the database to the version this code needs."""
     settings = Settings.load()
-    with closing(_logs(settings)), embedded_database(settings) as used:
+    with _masking(settings), closing(_logs(settings)), embedded_database(settings) as used:
         revision = asyncio.run(migrate_to_head(used))
-    print(f"{settings.database_url or 'the embedded database'} is at version {revision}")  # noqa: T201
+    place = masked(str(settings.database_url or "the embedded database"), settings.secrets())
+    print(f"{place} is at version {revision}")  # noqa: T201
     return 0
 
 
@@ -108,6 +112,15 @@ def _logs(settings: Settings) -> Logs:
     return configure_logs(
         level=settings.log_level, log_format=settings.log_format, secrets=settings.secrets()
     )
+
+
+@contextmanager
+def _masking(settings: Settings) -> Iterator[None]:
+    """Let no failure's text leave with a secret in it."""
+    try:
+        yield
+    except StartFailed as error:
+        raise StartFailed(masked(str(error), settings.secrets())) from error
 
 
 def _complain(text: str) -> None:

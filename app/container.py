@@ -29,7 +29,6 @@ from app.settings import Settings
 from app.turn_log import StructlogTurnObserver
 from chatcore import ChatPolicy, ChatService
 
-
 _LOCAL_HISTORY_MAX_CHARS = 8_000
 
 

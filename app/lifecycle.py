@@ -60,12 +60,21 @@ class Lifecycle:
         store: The database.
         model: The model.
         service: Whose turns are to be ended well.
+        drain_seconds: How long running turns may go on once the process is asked to stop.
     """
 
-    def __init__(self, *, store: Store, model: Model, service: ChatService) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        model: Model,
+        service: ChatService,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
         self._store = store
         self._model = model
         self._service = service
+        self._drain_seconds = drain_seconds
         self._drain: asyncio.Task[None] | None = None
         self._log = get_logger("lifecycle")
 
@@ -95,7 +104,7 @@ class Lifecycle:
         """Admit nothing more and let running turns finish for a while; once is enough."""
         if self._drain is None:
             self._drain = asyncio.create_task(
-                self._service.close(timeout_seconds=DRAIN_SECONDS), name="drain"
+                self._service.close(timeout_seconds=self._drain_seconds), name="drain"
             )
         return self._drain
 

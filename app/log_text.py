@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import unquote, urlsplit
 
 from chatcore import ChatError
 
 VALUE_MAX_CHARS = 2000
 _MAX_FRAMES = 12
+_SECRET_MIN_CHARS = 4
+_MASK = "***"
 # Control characters, line and paragraph separators, and what turns the direction of writing:
 # they let a value forge a line, colour a terminal, or read differently from what it says.
 _UNSAFE = re.compile(
@@ -30,6 +33,25 @@ def safe(value: object) -> str:
     if len(text) > VALUE_MAX_CHARS:
         text = f"{text[:VALUE_MAX_CHARS]}… ({len(text)} characters)"
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def masked(value: str, secrets: Sequence[str]) -> str:
+    """Return a text with every secret in it replaced, as written and as read from a URL.
+
+    Secrets of less than four characters are let be: they would be found everywhere.
+    """
+    spellings = {*secrets, *map(unquote, secrets)}
+    # A longer one may hold a shorter one.
+    for secret in sorted(spellings, key=len, reverse=True):
+        if len(secret) >= _SECRET_MIN_CHARS:
+            value = value.replace(secret, _MASK)
+    return value
+
+
+def shown_address(address: str) -> str:
+    """Return a URL without what may be secret in it: user, password, query and fragment."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def describe(error: BaseException) -> str:

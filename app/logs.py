@@ -21,7 +21,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from app.http.request_context import REQUEST_ID
-from app.log_text import describe, frames, render, safe
+from app.log_text import describe, frames, masked, render, safe
 
 _QUEUE_MAX_EVENTS = 10_000
 _GATHER_SECONDS = 0.05
@@ -49,7 +49,7 @@ class Logs:
     def __init__(self, stream: TextIO, *, as_json: bool, secrets: Sequence[str] = ()) -> None:
         self._stream = stream
         self._as_json = as_json
-        self._secrets = [secret for secret in secrets if len(secret) >= 4]
+        self._secrets = tuple(secrets)
         self._waiting: deque[MutableMapping[str, Any]] = deque(maxlen=_QUEUE_MAX_EVENTS)
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -103,9 +103,7 @@ class Logs:
 
     def _line(self, event: MutableMapping[str, Any]) -> str:
         line = render({"time": time.time(), **event}, as_json=self._as_json)
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
-        return line
+        return masked(line, self._secrets)
 
 
 class _Queued:

@@ -20,9 +20,9 @@ from app.http.health import health, ready
 from app.http.messages import get_turn, list_messages
 from app.http.problems import answer_problem
 from app.http.sessions import erase_session, get_session, list_sessions, rename_session
-from app.lifecycle import Lifecycle
+from app.lifecycle import DRAIN_SECONDS, Lifecycle
 from app.logs import configure_logs, get_logger
-from app.process import drain_on_signals, relax_garbage_collector
+from app.process import drain_on_signals, relax_garbage_collector, stop_with_parent
 from app.settings import Settings
 from chatcore import ChatError, ChatService
 
@@ -37,22 +37,18 @@ _OWNED = [
 ]
 
 
-def create_app(container: AppContainer) -> Litestar:
+def create_app(container: AppContainer, *, drain_seconds: float = DRAIN_SECONDS) -> Litestar:
     """Return the application; it opens what it stands on when it is started."""
     settings: Settings = container.settings()
     service: ChatService = container.chat_service()
-    lifecycle = Lifecycle(store=container.store(), model=container.llm(), service=service)
-    owned = Router(
-        path="/",
-        route_handlers=_OWNED,
-        guards=[owner_guard(container.authenticator())],
-        dependencies={
-            "owner_id": Provide(provide_owner_id, sync_to_thread=False),
-            "chat_service": Provide(lambda: service, sync_to_thread=False),
-        },
+    lifecycle = Lifecycle(
+        store=container.store(),
+        model=container.llm(),
+        service=service,
+        drain_seconds=drain_seconds,
     )
     app = Litestar(
-        route_handlers=[owned, health, ready],
+        route_handlers=[_owned_routes(container, service), health, ready],
         dependencies={"lifecycle": Provide(lambda: lifecycle, sync_to_thread=False)},
         exception_handlers={Exception: answer_problem},
         lifespan=[lambda _: _open(lifecycle)],
@@ -67,20 +63,33 @@ def create_app(container: AppContainer) -> Litestar:
     return app
 
 
-def create_served_app(settings: Settings) -> Litestar:
+def _owned_routes(container: AppContainer, service: ChatService) -> Router:
+    return Router(
+        path="/",
+        route_handlers=_OWNED,
+        guards=[owner_guard(container.authenticator())],
+        dependencies={
+            "owner_id": Provide(provide_owner_id, sync_to_thread=False),
+            "chat_service": Provide(lambda: service, sync_to_thread=False),
+        },
+    )
+
+
+def create_served_app(settings: Settings, *, drain_seconds: float) -> Litestar:
     """Return the application for a process that does nothing else."""
-    app = create_app(AppContainer(settings=settings))
+    app = create_app(AppContainer(settings=settings), drain_seconds=drain_seconds)
     app.on_startup.extend([relax_garbage_collector, drain_on_signals(app.state.lifecycle)])
     return app
 
 
-def create_worker_app() -> Litestar:
+def create_worker_app(drain_seconds: float) -> Litestar:
     """Return the application of one of several processes; the parent has checked everything."""
     settings = Settings.load()
     logs = configure_logs(
         level=settings.log_level, log_format=settings.log_format, secrets=settings.secrets()
     )
-    app = create_served_app(settings)
+    app = create_served_app(settings, drain_seconds=drain_seconds)
+    app.on_startup.append(stop_with_parent)
     app.on_shutdown.append(logs.flush)
     return app
 

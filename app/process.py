@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine
@@ -43,6 +45,23 @@ def drain_on_signals(lifecycle: Lifecycle) -> Callable[[], Coroutine[Any, Any, N
             signal.signal(number, _and_drain(signal.getsignal(number), loop, lifecycle))
 
     return wrap_handlers
+
+
+def stop_with_parent() -> None:
+    """Have this process stop as on SIGTERM once the one that started it is gone.
+
+    A parent that is killed cannot tell its workers, and they would keep the port. One that nobody
+    started through multiprocessing goes on.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _and_drain(

@@ -6,35 +6,40 @@ May import: standard library, app, uvicorn.
 from __future__ import annotations
 
 import socket
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app.lifecycle import DRAIN_SECONDS
-from app.main import create_served_app
+from app.main import create_served_app, create_worker_app
 from app.settings import Settings, hand_to_workers
 
-# Backstop: what still runs after the drain is cut off.
-_GRACE_SECONDS = int(DRAIN_SECONDS) + 3
+# Built on httptools, which has no wheels for some platforms.
+_PROTOCOL = "app.http.protocol:BoundedProtocol"
+# Backstop: what still runs so long after the drain is cut off.
+_GRACE_SECONDS = 3
 
 
-def run_server(settings: Settings, listener: socket.socket) -> bool:
+def run_server(settings: Settings, listener: socket.socket, *, drain_seconds: float) -> bool:
     """Serve until a signal ends it. Returns whether it had started properly.
 
     Args:
         settings: Naming a database and a model.
-        listener: A bound socket.
+        listener: A listening socket. It is closed as soon as the service is asked to stop.
+        drain_seconds: How long running turns may go on then.
     """
     if settings.workers > 1:
-        return _run_workers(settings, listener)
-    server = uvicorn.Server(_config(create_served_app(settings)))
+        return _run_workers(settings, listener, drain_seconds)
+    app = create_served_app(settings, drain_seconds=drain_seconds)
+    server = uvicorn.Server(_config(app, drain_seconds))
     server.run(sockets=[listener])
     return server.started
 
 
-def _run_workers(settings: Settings, listener: socket.socket) -> bool:
+def _run_workers(settings: Settings, listener: socket.socket, drain_seconds: float) -> bool:
     """Serve with several processes: each reads the settings itself, and finds there what we run."""
     found = {
         "DATABASE_URL": settings.database_url,
@@ -49,21 +54,31 @@ def _run_workers(settings: Settings, listener: socket.socket) -> bool:
             if value is not None
         }
     )
-    config = _config("app.main:create_worker_app", factory=True, workers=settings.workers)
-    supervisor = Multiprocess(config, sockets=[listener])
+    create = partial(create_worker_app, drain_seconds)
+    config = _config(create, drain_seconds, factory=True, workers=settings.workers)
+    supervisor = _Workers(config, sockets=[listener])
     supervisor.run()
     return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 
 
-def _config(app: Any, **options: Any) -> uvicorn.Config:
+class _Workers(Multiprocess):
+    def terminate_all(self) -> None:
+        """Close our copy of the socket too: while one is open, clients are let in and wait."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
+def _config(app: Any, drain_seconds: float, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=_PROTOCOL if find_spec("httptools") else "auto",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=int(drain_seconds) + _GRACE_SECONDS,
         **options,
     )

@@ -156,6 +156,10 @@ def database_url(value: str) -> DatabaseUrl:
         raise ValueError(f"does not begin with postgresql://; {accepted}")
     if any(character.isspace() for character in value):
         raise ValueError(f"contains white space; {accepted}")
+    if "@" in parts.path + parts.fragment:
+        raise ValueError(
+            f"has an @ behind a / or #; in a password these are %2F and %23; {accepted}"
+        )
     if not parts.path.strip("/"):
         raise ValueError(f"names no database; {accepted}")
     hosts = parts.netloc.rpartition("@")[2]

@@ -18,7 +18,7 @@ from app.container import (
     start_postgres,
 )
 from app.lifecycle import Model, StartFailed, Store
-from app.log_text import safe
+from app.log_text import safe, shown_address
 from app.logs import get_logger
 from app.setting_types import DatabaseUrl
 from app.settings import LOCAL_MODEL_KEY, Settings
@@ -26,6 +26,7 @@ from chatcore import ChatError, LLMError, LLMRejected, StorageUnavailable
 
 _log = get_logger("start")
 _DETAIL_MAX_CHARS = 200
+_BACKLOG = 2048
 
 
 @contextmanager
@@ -79,12 +80,30 @@ def bind(settings: Settings) -> socket.socket:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "not an address"
-            place = f"{settings.host}:{settings.port}"
-            raise StartFailed(f"cannot listen on {place}: {reason}; set HOST or PORT") from error
+            raise _cannot_listen(settings, error) from error
         on_failure.pop_all()
     bound.set_inheritable(True)
     return bound
+
+
+def listen(bound: socket.socket, settings: Settings) -> None:
+    """Let clients in; they wait until requests are answered.
+
+    The server that gets the socket would not say that this failed.
+
+    Raises:
+        StartFailed: Somebody else who had bound the port as well was first.
+    """
+    try:
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        raise _cannot_listen(settings, error) from error
+
+
+def _cannot_listen(settings: Settings, error: Exception) -> StartFailed:
+    reason = getattr(error, "strerror", None) or "not an address"
+    place = f"{settings.host}:{settings.port}"
+    return StartFailed(f"cannot listen on {place}: {reason}; set HOST or PORT")
 
 
 def tell_choices(given: Settings, used: Settings) -> None:
@@ -101,7 +120,7 @@ def tell_choices(given: Settings, used: Settings) -> None:
             to_change="set OPENAI_API_KEY, or OPENAI_BASE_URL",
         )
     else:
-        place = used.openai_base_url or "OpenAI"
+        place = model_place(used)
         _log.info(
             "model",
             which=f"{used.openai_model} at {place}",
@@ -187,9 +206,14 @@ def database_trouble(settings: Settings, error: Exception) -> str:
     return f"DATABASE_URL cannot be used: {safe(error)}"
 
 
+def model_place(settings: Settings) -> str:
+    """Return where the model is, as it may be shown: a query may hold a key."""
+    return shown_address(settings.openai_base_url) if settings.openai_base_url else "OpenAI"
+
+
 def model_trouble(settings: Settings, error: LLMError) -> str:
     """Return one line about a model that cannot be used."""
-    place = settings.openai_base_url or "OpenAI"
+    place = model_place(settings)
     detail = safe(error.detail[:_DETAIL_MAX_CHARS])
     if isinstance(error, LLMRejected):
         return f"the model's API at {place} refuses OPENAI_API_KEY, or is no such API ({detail})"

@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -33,7 +33,9 @@ def run(connection: Connection, schema: str, metadata: MetaData) -> None:
     )
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+        # Looked up first: IF NOT EXISTS would ask for the right to create even if it exists.
+        if not inspect(connection).has_schema(schema):
+            connection.execute(text(f'CREATE SCHEMA "{schema}"'))
         connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
         context.run_migrations()
 

@@ -22,9 +22,15 @@ from chatcore.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
+from chatcore.model.prompt import Prompt
+
+from .blanking import blank_repeated
+from .error_body import body_message_of, describe_body, message_of, status_in, words_of
 
 DETAIL_MAX_CHARS = 500
 """Longest detail of an error, in code points."""
+
+_WORDS_MAX_CHARS = 4 * DETAIL_MAX_CHARS
 
 _BY_STATUS: dict[int, type[LLMError]] = {
     408: LLMTimeout,
@@ -57,14 +63,20 @@ _BY_FINISH_REASON: dict[str, type[LLMError]] = {
 
 
 class Failures:
-    """Makes errors whose details are short, single-line and free of the secret.
+    """Makes errors whose details are short, single-line, free of the secret and of content.
 
     Args:
         secret: Masked wherever it occurs.
+        prompt: What the model is asked: what the provider's words repeat of it is blanked.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, prompt: Prompt | None = None) -> None:
         self._secret = secret
+        self._prompt = prompt
+
+    def about(self, prompt: Prompt) -> Failures:
+        """Return what makes the errors of one request."""
+        return Failures(self._secret, prompt)
 
     def incomplete(self, reason: str) -> LLMIncomplete:
         """The answer was empty, broke off or could not be read."""
@@ -79,19 +91,20 @@ class Failures:
         told: object = None
         with suppress(ValueError, RecursionError):
             told = json.loads(body)
-        kind = _first_known(_BY_WORD, _words(told)) or _class_of_status(status)
-        detail = _message(told) or body.decode("utf-8", "replace")
+        kind = _first_known(_BY_WORD, words_of(told)) or _class_of_status(status)
+        kind_of_body = headers.get("Content-Type", "")
+        detail = body_message_of(told) or describe_body(kind_of_body, len(body))
         return kind(
             self._detail(f"HTTP {status}: {detail}"), retry_after_seconds=retry_after(headers)
         )
 
     def of_error_object(self, told: object) -> LLMError:
         """An error object where an answer was expected, with status 200."""
-        kind = _first_known(_BY_WORD_WITHOUT_STATUS, _words(told))
-        if kind is None and (status := _status_in(told)) is not None:
+        kind = _first_known(_BY_WORD_WITHOUT_STATUS, words_of(told))
+        if kind is None and (status := status_in(told)) is not None:
             kind = _class_of_status(status)
         return (kind or LLMUnavailable)(
-            self._detail(_message(told) or "an error without a message")
+            self._detail(message_of(told) or "an error without a message")
         )
 
     def of_finish_reason(self, reason: str) -> LLMError | None:
@@ -107,8 +120,11 @@ class Failures:
         return LLMUnavailable(self._detail(f"{type(error).__name__}: {words}"))
 
     def _detail(self, text: str) -> str:
-        text = text[: DETAIL_MAX_CHARS * 40].replace(self._secret, "***")
-        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        # Masked before it is cut: half of a secret would not be found.
+        words = text.replace(self._secret, "***")[:_WORDS_MAX_CHARS]
+        prompt = self._prompt
+        texts = () if prompt is None else (prompt.system, *(m.content for m in prompt.messages))
+        line = blank_repeated(words, texts)
         return line if len(line) <= DETAIL_MAX_CHARS else line[: DETAIL_MAX_CHARS - 1] + "…"
 
 
@@ -143,38 +159,3 @@ def _first_known(
     table: Mapping[str, type[LLMError]], words: tuple[str, ...]
 ) -> type[LLMError] | None:
     return next((table[word] for word in words if word in table), None)
-
-
-def _inner(told: object) -> object:
-    """`{"error": …}` and what is in it are told the same way."""
-    return told["error"] if isinstance(told, dict) and told.get("error") else told
-
-
-def _words(told: object) -> tuple[str, ...]:
-    inner = _inner(told)
-    if not isinstance(inner, dict):
-        return ()
-    return tuple(word for key in ("code", "type") if isinstance(word := inner.get(key), str))
-
-
-def _status_in(told: object) -> int | None:
-    inner = _inner(told)
-    if isinstance(inner, dict):
-        for key in ("code", "status", "status_code"):
-            value = inner.get(key)
-            if isinstance(value, int | str) and str(value).isdecimal():
-                number = int(str(value)[:9])
-                if 400 <= number <= 599:
-                    return number
-    return None
-
-
-def _message(told: object) -> str:
-    inner = _inner(told)
-    if isinstance(inner, str):
-        return inner
-    if isinstance(inner, dict):
-        for key in ("message", "detail", "msg"):
-            if isinstance(value := inner.get(key), str) and value:
-                return value
-    return ""

@@ -87,9 +87,8 @@ class OpenAILLM(LLMPort):
             use_environment_proxy=use_environment_proxy,
         )
         self._failures = Failures(secret=api_key)
-        self._calls = Calls(self._provider, self._failures, limit_seconds=timeout_seconds)
         self._limit_seconds = timeout_seconds
-        self._reply_max_chars = reply_max_chars
+        self._max_chars = reply_max_chars
         self._token_limit_field = token_limit_field or _token_limit_field(self._provider.host)
         self.model = model
 
@@ -114,26 +113,26 @@ class OpenAILLM(LLMPort):
 
     async def complete(self, request: PreparedRequest) -> LLMReply:
         """See `LLMPort.complete`."""
-        exchange = await self._calls.fetch("POST", _CHAT, request.body)
+        failures = self._failures.about(request.prompt)
+        exchange = await self._calls(failures).fetch("POST", _CHAT, request.body)
         if exchange.failure is not None:
             raise exchange.failure
         return read_reply(
-            exchange.body,
-            model=self.model,
-            max_chars=self._reply_max_chars,
-            failures=self._failures,
+            exchange.body, model=self.model, max_chars=self._max_chars, failures=failures
         )
 
     async def stream(self, request: PreparedRequest) -> AsyncGenerator[LLMEvent, None]:
         """See `LLMPort.stream`."""
         asked_at = asyncio.get_running_loop().time()
-        response = await self._calls.open_stream(_CHAT, request.body)
+        failures = self._failures.about(request.prompt)
+        calls = self._calls(failures)
+        response = await calls.open_stream(_CHAT, request.body)
         silence = Silence(self._limit_seconds, since=asked_at, on_silence=response.close)
-        answer = self._new_answer()
+        answer = StreamedAnswer(model=self.model, max_chars=self._max_chars, failures=failures)
         has_started = False
         try:
             while not answer.is_over:
-                text = answer.take(await self._calls.read(response, answer, silence))
+                text = answer.take(await calls.read(response, answer, silence))
                 if text:
                     silence.pause()
                     if not has_started:
@@ -149,7 +148,7 @@ class OpenAILLM(LLMPort):
         finally:
             silence.stop()
             if answer.is_at_end:
-                self._calls.let_go(response)
+                calls.let_go(response)
             else:
                 response.close()
 
@@ -167,9 +166,10 @@ class OpenAILLM(LLMPort):
             LLMTimeout: No answer within the limit.
             LLMIncomplete: What answers does not speak this language.
         """
-        exchange = await self._calls.fetch("GET", "models")
+        calls = self._calls(self._failures)
+        exchange = await calls.fetch("GET", "models")
         if exchange.status in {404, 405}:
-            exchange = await self._calls.fetch("POST", _CHAT, b"{}")
+            exchange = await calls.fetch("POST", _CHAT, b"{}")
             if exchange.status in {400, 422}:
                 return
         if exchange.failure is not None:
@@ -177,10 +177,8 @@ class OpenAILLM(LLMPort):
         if not is_json(exchange.body):
             raise self._failures.incomplete("the list of models is not JSON")
 
-    def _new_answer(self) -> StreamedAnswer:
-        return StreamedAnswer(
-            model=self.model, max_chars=self._reply_max_chars, failures=self._failures
-        )
+    def _calls(self, failures: Failures) -> Calls:
+        return Calls(self._provider, failures, limit_seconds=self._limit_seconds)
 
 
 def _token_limit_field(host: str) -> TokenLimitField:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -22,28 +23,29 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from chatcore import StorageUnavailable
 
-from .connection import clean_dsn, describe_dsn, reason
+from .connection import (
+    CONNECT_SECONDS,
+    TROUBLE,
+    clean_dsn,
+    describe_dsn,
+    safe_reason,
+    with_patience,
+)
 
 Row = Mapping[str, Any]
 
 _TRIES = 3
 _BACKOFF_SECONDS = 0.05
-_POOL_WAIT_SECONDS = 5.0
-_STATEMENT_SECONDS = 10.0
+# A caller of `fetch` waits no longer than the second of these and a little more, tries included.
+_POOL_WAIT_SECONDS = 2.0
+_STATEMENT_SECONDS = 5.0
+_CANCEL_SECONDS = 0.5
+_CLOSE_SECONDS = 5.0
 # Below the five minutes after which hosted databases suspend and drop idle connections.
 _IDLE_SECONDS = 240.0
 # connection trouble, shutting down, starting up, too many connections, cancelled, lock and
 # serialisation failures: PostgreSQL's documentation, appendix A, error codes
 _PASSING = ("08", "57P", "57014", "53300", "40001", "40P01", "55P03")
-# asyncpg answers a connection that dies between two messages with an InternalClientError
-# ("another operation is in progress"); it is as good as closed.
-_TROUBLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 
 class Statement:
@@ -92,18 +94,20 @@ class Database:
         Raises:
             StorageUnavailable: Not reached, refused, or no such database; says which.
         """
-        try:
-            self._pool = await asyncpg.create_pool(
-                clean_dsn(self._dsn),
+        address = clean_dsn(self._dsn)
+
+        async def once() -> Any:
+            return await asyncpg.create_pool(
+                address,
                 min_size=1,
                 max_size=self._pool_size,
-                timeout=_STATEMENT_SECONDS,
+                timeout=CONNECT_SECONDS,
                 command_timeout=_STATEMENT_SECONDS,
                 max_inactive_connection_lifetime=_IDLE_SECONDS,
                 reset=_no_reset,
             )
-        except _TROUBLE as error:
-            raise StorageUnavailable(f"{describe_dsn(self._dsn)}: {reason(error)}") from error
+
+        self._pool = await with_patience(once, self._dsn)
 
     async def close(self) -> None:
         """Close all connections; those in use get a moment to finish."""
@@ -111,7 +115,7 @@ class Database:
         if pool is None:
             return
         try:
-            async with asyncio.timeout(_POOL_WAIT_SECONDS):
+            async with asyncio.timeout(_CLOSE_SECONDS):
                 await pool.close()
         except TimeoutError:
             pool.terminate()
@@ -129,19 +133,21 @@ class Database:
 
         Raises:
             asyncpg.IntegrityConstraintViolationError: A rule of the tables forbids it.
-            StorageUnavailable: The database did not answer, or failed; tried several times.
+            StorageUnavailable: The database did not answer in time, or failed several times.
         """
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + _STATEMENT_SECONDS
         prepared = self.compiled(statement)
         arguments = prepared.arguments(values)
         for tries_left in reversed(range(_TRIES)):
             try:
-                return await self._run(prepared.sql, arguments)
+                return await self._run(prepared.sql, arguments, give_up_at - now())
             except asyncpg.IntegrityConstraintViolationError:
                 raise
-            except _TROUBLE as error:
-                if not (tries_left and _may_pass(error)):
+            except TROUBLE as error:
+                if not (tries_left and _may_pass(error) and now() < give_up_at):
                     # The cause is cut off: its text can quote what was to be stored.
-                    raise StorageUnavailable(_safe_reason(error)) from None
+                    raise StorageUnavailable(safe_reason(error)) from None
             await asyncio.sleep(_BACKOFF_SECONDS * (_TRIES - tries_left) * (1 + random.random()))  # noqa: S311
         raise AssertionError("unreachable: the last try returns or raises")
 
@@ -152,19 +158,25 @@ class Database:
         rows = await self.fetch(statement, values)
         return rows[0] if rows else None
 
-    async def _run(self, sql: str, arguments: Sequence[object]) -> list[Row]:
+    async def _run(self, sql: str, arguments: Sequence[object], limit_seconds: float) -> list[Row]:
         pool = self._pool
         if pool is None:
             raise StorageUnavailable("the database is closed")
-        connection = await pool.acquire(timeout=_POOL_WAIT_SECONDS)
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + max(limit_seconds, _BACKOFF_SECONDS)
+        connection = await pool.acquire(timeout=min(_POOL_WAIT_SECONDS, limit_seconds))
         try:
-            rows: list[Row] = await connection.fetch(sql, *arguments)
+            left = max(give_up_at - now(), _BACKOFF_SECONDS)
+            rows: list[Row] = await connection.fetch(sql, *arguments, timeout=left)
             return rows
         except asyncpg.InternalClientError:
             connection.terminate()
             raise
         finally:
-            await pool.release(connection)
+            # After a timeout the statement is cancelled. What does not confirm that soon is closed,
+            # never used again; and the caller, who may be cancelled, is told of the first trouble.
+            with suppress(TimeoutError):
+                await pool.release(connection, timeout=_CANCEL_SECONDS)
 
 
 async def _no_reset(_: object) -> None:
@@ -174,11 +186,5 @@ async def _no_reset(_: object) -> None:
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_PASSING)
-    # A full pool is not asked again: the caller has waited long enough.
+    # Who has waited for a connection or an answer for so long has waited long enough.
     return not isinstance(error, TimeoutError)
-
-
-def _safe_reason(error: BaseException) -> str:
-    """Return what went wrong without any text of the server, which may quote content."""
-    state = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__} {state}" if state else type(error).__name__

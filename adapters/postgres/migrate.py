@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from chatcore import StorageUnavailable
 
-from .connection import connect
+from .connection import connect, safe_reason
 from .database import Database
 from .tables import metadata
 
@@ -96,7 +96,7 @@ async def migrate(dsn: str, *, schema: str = "chatcore", revision: str = "head")
             await connection.run_sync(_run, schema, revision)
             await connection.commit()
     except sa.exc.DBAPIError as error:
-        raise StorageUnavailable(f"the migration failed: {type(error.orig).__name__}") from error
+        raise StorageUnavailable(f"the migration failed: {_told(error)}") from error
     finally:
         _alembic_in_use.release()
         await engine.dispose()
@@ -124,6 +124,12 @@ async def require_head(database: Database) -> None:
     found = None if row is None else str(row["version_num"])
     if found != head():
         raise SchemaOutdated(found, head())
+
+
+def _told(error: sa.exc.DBAPIError) -> str:
+    """Return what the driver raised, out of the two errors SQLAlchemy puts around it."""
+    outer = error.orig or error
+    return safe_reason(outer.__cause__ or outer)
 
 
 def _run(connection: sa.Connection, schema: str, revision: str) -> None:

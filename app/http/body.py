@@ -2,8 +2,9 @@
 
 May import: standard library, app, litestar, msgspec.
 
-A good body is decoded once, by msgspec. Only a bad one is read a second time, by the standard
-library, to tell its sender everything that is wrong with it.
+msgspec makes the struct. The standard library reads the same bytes into a document, to find names
+given twice and, in a bad body, everything that is wrong. Both are single passes: no text a client
+sends may take longer than its length deserves, so no pattern is searched for in a body.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Iterator
+from itertools import islice
 from types import UnionType
 from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeVar, get_args, get_origin
 
@@ -27,19 +29,24 @@ from app.http.schemas import FieldError
 MAX_DEPTH = 32
 _MAX_ERRORS = 20
 _MAX_NAME_CHARS = 64
-_JSON_TYPE = re.compile(r'\s*application/json\s*(;\s*charset="?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_NAME = re.compile(rb'"((?:[^"\\]++|\\.)*+)"\s*+:', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+# Possessive, like every pattern that a client's text is matched with: no second try, no slow one.
+_JSON_TYPE = re.compile(
+    r'\s*+application/json\s*+(?:;\s*+charset="?utf-?8"?\s*+)?+;?\s*+', re.IGNORECASE
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Refuse a body that does not call itself JSON, before reading it."""
+    """Refuse a body that does not call itself JSON, or is compressed, before reading it."""
     if not _JSON_TYPE.fullmatch(connection.headers.get("content-type", "")):
         raise Refused("unsupported_media_type")
+    codings = ",".join(connection.headers.getall("content-encoding", []))
+    if any(coding.strip().lower() not in {"", "identity"} for coding in codings.split(",")):
+        detail = "The body must not be compressed: send it without Content-Encoding."
+        headers = {"Accept-Encoding": "identity"}
+        raise Refused("unsupported_media_type", detail, headers=headers)
 
 
 class StrictJson(AbstractDTO[T], Generic[T]):
@@ -57,7 +64,7 @@ class StrictJson(AbstractDTO[T], Generic[T]):
             decoded = self._decoders[self.model_type].decode(value)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             _explain(value, self.model_type)
-        _refuse_repeated_names(value)
+        _parse(value)
         return decoded
 
     @classmethod
@@ -91,17 +98,6 @@ class StrictJson(AbstractDTO[T], Generic[T]):
         return False
 
 
-def _refuse_repeated_names(body: bytes) -> None:
-    """Refuse an object that gives a field twice: readers disagree about which one counts.
-
-    Sound because no request has a field of one name at two levels.
-    """
-    names = _NAME.findall(body)
-    plain = [json.loads(b'"%b"' % name) if b"\\" in name else name.decode() for name in names]
-    if len(set(plain)) != len(plain):
-        raise Refused("malformed_json", "A field is given twice.")
-
-
 def _explain(body: bytes, model: type[msgspec.Struct]) -> NoReturn:
     """Refuse a body, with everything that is wrong with it."""
     document = _parse(body)
@@ -112,31 +108,50 @@ def _explain(body: bytes, model: type[msgspec.Struct]) -> NoReturn:
         for name, value in _strings(document)
         if _SURROGATE.search(value)
     ]
-    errors = errors or list(_complaints(document, model))
+    errors = errors or list(islice(_complaints(document, model), _MAX_ERRORS))
     raise _invalid(errors or [FieldError(field="body", reason="cannot be read")])
 
 
 def _parse(body: bytes) -> Any:
-    """Parse a document with all its faults but bad syntax, bad UTF-8 and deep nesting."""
+    """Parse a document with all its faults but bad syntax or UTF-8, depth and repeated names."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise Refused("malformed_json", "The body is not UTF-8.") from None
-    depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", body)):
-        depth += 1 if bracket[0] in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise Refused("malformed_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Refused("malformed_json", f"The body is not JSON: see {where}.") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:
         raise Refused("malformed_json") from None
+    _refuse_depth(document)
+    return document
+
+
+def _refuse_depth(document: Any) -> None:
+    """Refuse what is nested too deep, level by level: the parser's own limit is a high one."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [child for value in level for child in _children(value)]
+    if level:
+        raise _too_deep()
+
+
+def _children(value: Any) -> list[Any]:
+    """Return the objects and lists directly within."""
+    within = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [child for child in within if isinstance(child, (dict, list))]
+
+
+def _too_deep() -> Refused:
+    return Refused("malformed_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that gives a field twice: readers disagree about which one counts."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise Refused("malformed_json", "A field is given twice.")

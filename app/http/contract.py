@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from litestar import Request
+from litestar import Request, Response, Router
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -29,13 +30,27 @@ class OfflineDocsPlugin(OpenAPIRenderPlugin):
         return _PAGE.read_bytes()
 
 
+def _refuse_unknown(response: Response[Any]) -> Response[Any]:
+    """Answer an unknown address like any other: Litestar has a page of its own for those here."""
+    if response.status_code == NotFoundException.status_code:
+        raise NotFoundException
+    return response
+
+
 def openapi_config() -> OpenAPIConfig:
     """Return what the document says besides the routes."""
     return OpenAPIConfig(
         title="chatcore",
         version="1",
         description=_DESCRIPTION,
-        path="/schema",
+        openapi_router=Router(
+            "/schema",
+            route_handlers=[],
+            include_in_schema=False,
+            dto=None,
+            return_dto=None,
+            after_request=_refuse_unknown,
+        ),
         use_handler_docstrings=True,
         render_plugins=[OfflineDocsPlugin(path="/"), JsonRenderPlugin(path="/openapi.json")],
         components=Components(

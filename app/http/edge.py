@@ -2,12 +2,13 @@
 
 May import: standard library, app, litestar.
 
-Request id, security headers, CORS, and one log line a request. It is the outermost layer, so that
-errors of the router and answers to unknown addresses have all of it too.
+Request id, security headers, CORS, how long a body may take, and one log line a request. It is the
+outermost layer, so that errors of the router and answers to unknown addresses have all of it too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -23,13 +24,13 @@ from litestar.types import (
     WebSocketReceiveMessage,
 )
 
-from app.http.problems import MEDIA_TYPE, Refused, internal_error
+from app.http.problems import Refused, bare_problem
 from app.http.request_context import REQUEST_ID, request_id_from
 from app.logs import get_logger
 
 Headers = list[tuple[bytes, bytes]]
 
-_EVERYWHERE: Headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+EVERYWHERE: Headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 _EXPOSED = b"X-Request-ID, Retry-After, Idempotent-Replayed"
 _PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
@@ -40,6 +41,10 @@ _PREFLIGHT: Headers = [
     (b"access-control-max-age", b"600"),
 ]
 _CLIENT_LEFT = 499
+LAST_ANSWER = (b"connection", b"close")
+
+BODY_SECONDS = 30.0
+"""How long a request's body may take to arrive, all in all."""
 
 
 class Edge:
@@ -48,9 +53,13 @@ class Edge:
     Args:
         app: What is inside.
         origins: Web origins whose pages may call, compared as a whole, byte for byte.
+        body_seconds: How long a request's body may take to arrive, all in all.
     """
 
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, origins: Sequence[str], body_seconds: float = BODY_SECONDS
+    ) -> None:
+        self.body_seconds = body_seconds
         self._app = app
         self._log = get_logger("http").bind()
         self._vary: Headers = [(b"vary", b"Origin")] if origins else []
@@ -73,20 +82,24 @@ class Edge:
         given = dict(scope["headers"])
         request_id = request_id_from(given.get(b"x-request-id"))
         cors = self._cors.get(given.get(b"origin", b""), [])
-        headers = [*_EVERYWHERE, (b"x-request-id", request_id.encode()), *self._vary, *cors]
-        exchange = _Exchange(receive, send, headers)
+        headers = [*EVERYWHERE, (b"x-request-id", request_id.encode()), *self._vary, *cors]
+        exchange = _Exchange(receive, send, headers, self.body_seconds)
         token = REQUEST_ID.set(request_id)
         try:
             if cors and _is_preflight(scope, given):
                 await exchange.answer(204, list(_PREFLIGHT))
             else:
                 await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            # The process ends and waits no longer. Whoever cancelled us is told; so is the client.
+            if not exchange.status:
+                await exchange.refuse("service_stopping", LAST_ANSWER)
+            raise
         except Exception as error:
             if exchange.status:
                 raise
             self._log.error("request_broken", error=error)
-            status, body = internal_error()
-            await exchange.answer(status, [(b"content-type", MEDIA_TYPE.encode())], body)
+            await exchange.refuse("internal_error")
         finally:
             self._tell(scope, exchange)
             REQUEST_ID.reset(token)
@@ -108,9 +121,10 @@ class Edge:
 class _Exchange:
     """One request and its answer on their way through."""
 
-    __slots__ = ("_headers", "_receive", "_send", "started", "status", "was_left")
+    __slots__ = ("_headers", "_late_at", "_receive", "_send", "started", "status", "was_left")
 
-    def __init__(self, receive: Receive, send: Send, headers: Headers) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: Headers, body_seconds: float) -> None:
+        self._late_at: float | None = asyncio.get_running_loop().time() + body_seconds
         self._receive = receive
         self._send = send
         self._headers = headers
@@ -122,9 +136,16 @@ class _Exchange:
         """Pass on what comes.
 
         Raises:
-            Refused: The client left in the middle of its own request. Nobody reads the answer.
+            Refused: The body did not arrive in time, or the client left in the middle of its own
+                request; then nobody reads the answer.
         """
-        message = await self._receive()
+        try:
+            async with asyncio.timeout_at(self._late_at):
+                message = await self._receive()
+        except TimeoutError:
+            raise Refused("request_timeout", headers={"Connection": "close"}) from None
+        if message["type"] == "http.request" and not message["more_body"]:
+            self._late_at = None
         if message["type"] == "http.disconnect" and not self.status:
             self.was_left = True
             raise Refused("bad_request")
@@ -136,6 +157,11 @@ class _Exchange:
             self.status = message["status"]
             message["headers"] = [*message["headers"], *self._headers]
         await self._send(message)
+
+    async def refuse(self, code: str, *more: tuple[bytes, bytes]) -> None:
+        """Answer with a problem, without asking the application."""
+        status, given, body = bare_problem(code)
+        await self.answer(status, [*given, *more], body)
 
     async def answer(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """Answer without asking the application."""

@@ -1,6 +1,6 @@
 """Room 4, the door: the header Idempotency-Key.
 
-May import: standard library, app, chatcore.
+May import: standard library, app, chatcore, litestar.
 
 Source: draft-ietf-httpapi-idempotency-key-header (read 2026-01): a structured-field string; clients
 also send it bare, as Stripe's do, so both forms are one key.
@@ -9,6 +9,10 @@ also send it bare, as Stripe's do, so both forms are one key.
 from __future__ import annotations
 
 import re
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 
 from app.http.auth import PUBLIC_OWNER
 from app.http.problems import Refused
@@ -22,6 +26,12 @@ PUBLIC_MIN_CHARS = 16
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED = re.compile(r'\\(["\\])')
+
+
+def require_one_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Refuse a request with several keys, before reading its body: none of them is meant."""
+    if len(connection.headers.getall(HEADER, [])) > 1:
+        raise _wrong("is given more than once")
 
 
 def read_idempotency_key(header: str | None, owner_id: OwnerId) -> str | None:

@@ -16,7 +16,8 @@ from app.http.responses import ALWAYS, problems
 from app.http.views import MessagePageView, TurnView
 
 Limit = Annotated[
-    int, QueryParameter(name="limit", description="Most messages to return, 1 to 100.")
+    int,
+    QueryParameter(name="limit", description="Most messages to return, 1 to 100.", ge=1, le=100),
 ]
 Before = Annotated[
     str | None, QueryParameter(name="before", description="`older_cursor` of a page.")

@@ -54,10 +54,14 @@ PROBLEMS: Mapping[str, Row] = {
     "method_not_allowed": Row(
         405, "Method not allowed", "This address does not know this method; see Allow."
     ),
+    "request_timeout": Row(
+        408, "Request timeout", "The request took too long to arrive.", retryable=True
+    ),
     "body_too_large": Row(413, "Body too large", "The body is longer than this service reads."),
     "unsupported_media_type": Row(
         415, "Unsupported media type", "The body must be application/json in UTF-8."
     ),
+    "headers_too_large": Row(431, "Headers too large", "The request's head is too long."),
     "invalid_request": Row(422, "Invalid request", "A value cannot be accepted; see errors."),
     "idempotency_key_reused": Row(
         422, "Idempotency key reused", "This key was used before, with another request."
@@ -145,8 +149,10 @@ def answer_problem(_: Request[Any, Any, Any], error: Exception) -> Response[byte
     elif answer.code == "storage_unavailable":
         _log.warning("storage_unavailable", error=error)
     status, body = encode_problem(answer, _named(error, "turn_id"), _named(error, "session_id"))
-    wait = getattr(error, "retry_after_seconds", None) or (row and row.retry_after_seconds)
-    if wait:
+    wait = getattr(error, "retry_after_seconds", None)
+    if wait is None and row is not None:
+        wait = row.retry_after_seconds
+    if wait is not None:
         answer.headers["Retry-After"] = str(max(1, math.ceil(wait)))
     if getattr(error, "repeated", False):
         answer.headers["Idempotent-Replayed"] = "true"
@@ -174,9 +180,13 @@ def encode_problem(
     return row.status, msgspec.json.encode(problem)
 
 
-def internal_error() -> tuple[int, bytes]:
-    """Return status and document for a fault that nothing else caught."""
-    return encode_problem(_Answer("internal_error"))
+def bare_problem(code: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and document of a code, for where there is no Litestar."""
+    status, body = encode_problem(_Answer(code))
+    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    if wait := PROBLEMS[code].retry_after_seconds:
+        headers.append((b"retry-after", b"%d" % wait))
+    return status, headers, body
 
 
 def _read(error: Exception) -> _Answer:

@@ -14,7 +14,13 @@ from app.http.schemas import Problem
 
 ALWAYS = ("bad_request", "unauthorized", "internal_error", "storage_unavailable")
 """Codes of every route that knows an owner."""
-OF_BODIES = ("malformed_json", "body_too_large", "unsupported_media_type", "invalid_request")
+OF_BODIES = (
+    "malformed_json",
+    "request_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+    "invalid_request",
+)
 """Codes of every route that reads a body."""
 
 

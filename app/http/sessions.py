@@ -25,7 +25,8 @@ _NOTICE = (
 )
 
 Limit = Annotated[
-    int, QueryParameter(name="limit", description="Most sessions to return, 1 to 100.")
+    int,
+    QueryParameter(name="limit", description="Most sessions to return, 1 to 100.", ge=1, le=100),
 ]
 After = Annotated[
     str | None,

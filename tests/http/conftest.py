@@ -1,20 +1,18 @@
 """Fixtures of the tests of the door.
 
-May import: standard library, pytest, structlog, tests.http, uvicorn.
+May import: standard library, pytest, structlog, tests.http.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
-import uvicorn
 
 from tests.http.door import Door, open_door
+from tests.http.sockets import Place, serving
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +34,7 @@ async def door() -> AsyncIterator[Door]:
 
 
 @pytest.fixture
-async def served(door: Door) -> AsyncIterator[tuple[str, int]]:
+async def served(door: Door) -> AsyncIterator[Place]:
     """Give the same application behind a real server on a loopback socket."""
-    bound = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        door.app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none"
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[bound]))
-    while not server.started:  # uvicorn offers nothing to wait for
-        await asyncio.sleep(0.01)
-    yield bound.getsockname()[:2]
-    server.should_exit = True
-    await task
+    async with serving(door.app) as (place, _):
+        yield place

@@ -107,6 +107,10 @@ MALFORMED = {
     "a field twice": b'{"message": "x", "message": "y"}',
     "a field twice, once escaped": rb'{"message": "x", "\u006dessage": "y"}',
     "a field twice within": b'{"message": "x", "selected_text": {"text": "a", "text": "b"}}',
+    "a field twice, hidden by quotes": rb'{"message": "\"a\":\"b\\", "message": "y"}',
+    "an escaped field twice": rb'{"mess\u0061ge": "x", "m\u0065ssage": "y"}',
+    "a quoted field twice": rb'{"a\"b": 1, "a\u0022b": 2, "message": "x"}',
+    "an unknown field twice, deep": b'{"message": "x", "x": [{"a": 1, "a": 2}]}',
     "a wrong field twice": b'{"message": 1, "message": 2}',
 }
 
@@ -156,6 +160,43 @@ async def test_no_content_type_at_all(door: Door) -> None:
     """A body that does not say what it is is not read."""
     answer = await door.client.post("/chat", content=chat())
     assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "deflate", "identity, gzip", "x"])
+async def test_compressed_bodies(door: Door, coding: str) -> None:
+    """A body with a Content-Encoding is not read, and the answer says what would be."""
+    answer = await door.post_raw(chat(), **{"content-encoding": coding})
+    problem = problem_of(answer)
+    assert (answer.status_code, problem["code"]) == (415, "unsupported_media_type")
+    assert "Content-Encoding" in problem["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+    assert door.repository.is_empty
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_a_body_as_it_is(door: Door, coding: str) -> None:
+    """The coding that changes nothing may be named."""
+    assert (await door.post_raw(chat(), **{"content-encoding": coding})).status_code == 200
+
+
+async def test_two_idempotency_keys(door: Door) -> None:
+    """Two keys are none: the request is refused, whether or not they are alike."""
+    for second in ("key-0123456789abcdef", "key-fedcba9876543210"):
+        headers = [("Idempotency-Key", "key-0123456789abcdef"), ("idempotency-key", second)]
+        answer = await door.client.post("/chat", json={"message": "x"}, headers=headers)
+        (error,) = problem_of(answer)["errors"]
+        assert answer.status_code == 422
+        assert error == {"field": "Idempotency-Key", "reason": "is given more than once"}
+    assert door.repository.is_empty
+
+
+async def test_escapes_count_as_they_are_sent(door: Door) -> None:
+    """The longest message in emoji fits as UTF-8; escaped, its body is too long."""
+    message = "\U0001f916" * 32_000
+    plain = json.dumps({"message": message}, ensure_ascii=False).encode()
+    assert (await door.post_raw(plain)).status_code == 200
+    answer = await door.post_raw(json.dumps({"message": message}).encode())
+    assert (answer.status_code, problem_of(answer)["code"]) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +282,10 @@ async def test_the_operators_limits_hold() -> None:
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/", 404, "not_found"),
         ("GET", "/sessions/x/nowhere", 404, "not_found"),
+        ("GET", "/schema/nowhere", 404, "not_found"),
+        ("GET", "/schema/redoc", 404, "not_found"),
+        ("GET", "/schema/openapi.yaml", 404, "not_found"),
+        ("GET", "/schema/x/y", 404, "not_found"),
         ("GET", "/chat", 405, "method_not_allowed"),
         ("DELETE", "/sessions", 405, "method_not_allowed"),
         ("PUT", "/health", 405, "method_not_allowed"),

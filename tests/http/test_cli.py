@@ -1,6 +1,6 @@
 """`python -m app`: exit codes, and one clear line for everything that can be wrong.
 
-May import: standard library, app, pytest.
+May import: standard library, app, pytest, tests.http.
 """
 
 from __future__ import annotations
@@ -10,143 +10,46 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import closing
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 
 from app.cli import main
+from app.logs import configure_logs
+from app.settings import Settings, table
+from app.startup import tell_choices
+from tests.http.command import (
+    KEY,
+    ROOT,
+    FakeModel,
+    answers,
+    ask,
+    complaints,
+    fake_model,
+    run,
+    serving,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-KEY = "sk-canary-key"
-SLOW = "think slowly"
+INTERRUPT_AN_IMPORT = """
+import signal, sys
 
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "app.checkup":
+            signal.raise_signal(signal.SIGINT)
 
-def environment(**settings: str) -> dict[str, str]:
-    """Return a scrubbed environment with these settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}  # noqa: TID251
-    return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | settings
-
-
-def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=folder,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return the error lines, having checked that there is no traceback and no secret."""
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "canary" not in done.stdout + done.stderr
-    return [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-
-
-class FakeModel(BaseHTTPRequestHandler):
-    """Just enough of the API for a probe and an answer; 401 for any key but ours."""
-
-    def do_GET(self) -> None:
-        """List no models."""
-        self._answer({"object": "list", "data": []})
-
-    def do_POST(self) -> None:
-        """Answer."""
-        if SLOW.encode() in self.rfile.read(int(self.headers["content-length"])):
-            time.sleep(2)
-        message = {"role": "assistant", "content": "fine"}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        self._answer({"id": "1", "model": "fake", "choices": [choice]})
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def _answer(self, body: dict[str, Any]) -> None:
-        allowed = self.headers["authorization"] == f"Bearer {KEY}"
-        raw = json.dumps(body if allowed else {"error": {"message": "wrong"}}).encode()
-        self.send_response(200 if allowed else 401)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
+sys.meta_path.insert(0, Finder())
+"""
 
 
 @pytest.fixture(scope="module")
 def model_url() -> Iterator[str]:
     """Give the address of a fake model."""
-    server = HTTPServer(("127.0.0.1", 0), FakeModel)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-@contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run serve until it answers; kill it at the end if it has not ended by then."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve"],
-        cwd=folder,
-        env=environment(PORT=str(port), **settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            if process.poll() is not None or answers(address):
-                break
-            time.sleep(0.1)
-        yield process, address
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def answers(address: str) -> bool:
-    """Tell whether the service answers."""
-    try:
-        urllib.request.urlopen(f"{address}/health", timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
-def ask(address: str, message: str) -> dict[str, Any]:
-    """Ask a question."""
-    request = urllib.request.Request(
-        f"{address}/chat",
-        data=json.dumps({"message": message}).encode(),
-        headers={"content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        found: dict[str, Any] = json.loads(answer.read())
-        return found
+    with fake_model() as address:
+        yield address
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["serve", "now"]])
@@ -156,6 +59,15 @@ def test_misuse(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> Non
         main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("usage: python -m app")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_an_interrupt_during_the_imports(tmp_path: Path) -> None:
+    """Ctrl-C while the imports run ends the process without a word."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT_AN_IMPORT)
+    done = run(tmp_path, "serve", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert done.returncode in {-signal.SIGINT, 130}
+    assert done.stdout + done.stderr == ""
 
 
 def test_help(tmp_path: Path) -> None:
@@ -183,6 +95,30 @@ def test_a_taken_port(tmp_path: Path) -> None:
     (line,) = complaints(done)
     assert "cannot listen on" in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.postgres
+def test_a_port_taken_meanwhile(
+    tmp_path: Path, postgres_url: str, model_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that bound one port before either listened, the later one ends with one line."""
+    with socket.socket() as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        rival.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(FakeModel, "rival", rival)
+        done = run(
+            tmp_path,
+            "serve",
+            PORT=str(rival.getsockname()[1]),
+            DATABASE_URL=postgres_url,
+            DATABASE_SCHEMA="cli_rivals",
+            OPENAI_BASE_URL=model_url,
+            OPENAI_API_KEY=KEY,
+        )
+    assert done.returncode == 1
+    (line,) = complaints(done)
+    assert "cannot listen on" in line
+    assert '"serving"' not in done.stderr
 
 
 def test_a_host_that_is_none(tmp_path: Path) -> None:
@@ -216,6 +152,51 @@ def test_a_database_that_is_not_there(tmp_path: Path, command: str, url: str) ->
     assert done.returncode == 1
     (line,) = complaints(done)
     assert "DATABASE_URL" in line
+
+
+@pytest.mark.parametrize("command", ["migrate", "check"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:12/canary@127.0.0.1:1/d?sslmode=disable",
+        "postgresql://u:12/canary#x@127.0.0.1:1/d",
+        "postgresql://u:canary@127.0.0.1:1/canary",
+        "postgresql://u:%63anary@127.0.0.1:1/canary",
+    ],
+    ids=["slash", "hash", "named like it", "named like it, escaped"],
+)
+def test_no_part_of_a_password_is_told(
+    command: str,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is printed about a database has no password in it, wherever else the same word is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert main([command]) > 0
+    told = "".join(capsys.readouterr())
+    assert "DATABASE_URL" in told
+    assert "canary" not in told
+
+
+def test_no_key_in_an_address_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither check nor the lines at the start show the query of the model's address."""
+    address = "http://127.0.0.1:1/v1"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:1/d")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{address}?api-key=canary")
+    settings = Settings.load()
+    assert main(["check"]) == 1
+    with closing(configure_logs(level="info", log_format="json")):
+        tell_choices(settings, settings)
+    told = "".join(capsys.readouterr())
+    assert told.count(address) == 3  # the setting, the trouble with it, the choice
+    assert "canary" not in told
 
 
 @pytest.mark.postgres
@@ -271,7 +252,7 @@ def test_check_tells_line_by_line(tmp_path: Path, postgres_url: str, model_url: 
     assert all(line.startswith("ok ") for line in lines)
     assert "ok    PORT = 8000" in lines
     assert "ok    OPENAI_API_KEY = ***" in lines
-    assert len(lines) == 24 + 2
+    assert len(lines) == len(table()) + 2
 
 
 def test_check_names_what_fails(tmp_path: Path) -> None:
@@ -342,27 +323,6 @@ def test_an_unreachable_model_is_only_a_warning(tmp_path: Path, postgres_url: st
         _, logged = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "model_not_reachable" in logged
-
-
-@pytest.mark.postgres
-def test_a_stop_lets_replies_finish(tmp_path: Path, postgres_url: str, model_url: str) -> None:
-    """SIGTERM while a reply is under way: the client still gets it, then the process ends."""
-    with (
-        serving(
-            tmp_path,
-            DATABASE_URL=postgres_url,
-            DATABASE_SCHEMA="cli_drained",
-            OPENAI_BASE_URL=model_url,
-            OPENAI_API_KEY=KEY,
-        ) as (process, address),
-        ThreadPoolExecutor(1) as pool,
-    ):
-        waiting = pool.submit(ask, address, SLOW)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        assert waiting.result()["response"] == "fine"
-        process.communicate(timeout=30)
-    assert process.returncode == 0
 
 
 @pytest.mark.postgres

@@ -79,6 +79,20 @@ def test_every_failure_is_a_problem() -> None:
             assert {PROBLEMS[code].status for code in codes} == {int(status)}
 
 
+def test_the_document_bounds_pages() -> None:
+    """A client can read from the document that a page holds 1 to 100 items."""
+    for path in ("/sessions", "/sessions/{session_id}/messages"):
+        parameters = operations()["GET", path]["parameters"]
+        (limit,) = [one["schema"] for one in parameters if one["name"] == "limit"]
+        assert (limit["minimum"], limit["maximum"]) == (1, 100)
+
+
+def test_routes_that_read_a_body_may_time_out() -> None:
+    """Where a body is read, the document has 408."""
+    for where, operation in operations().items():
+        assert ("408" in operation["responses"]) == ("requestBody" in operation), where
+
+
 def test_the_reference_names_every_route_and_every_code() -> None:
     """docs/reference/api.md has a heading or a row for each."""
     text = REFERENCE.read_text(encoding="utf-8")

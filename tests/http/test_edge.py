@@ -1,14 +1,17 @@
 """What every answer has in common: request id, security headers, CORS, one log line.
 
-May import: standard library, pytest, tests.http.
+May import: standard library, app, pytest, tests.http.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 
 import pytest
 
+from app.http.edge import Edge
 from tests.http.door import VISITOR_A, Door, bearer, open_door
 
 EVERY_KIND = [
@@ -194,3 +197,53 @@ async def test_a_broken_request_says_where(door: Door) -> None:
     (line,) = [line for line in door.log_lines() if line["event"] == "request_broken"]
     assert line["error"] == "RuntimeError"
     assert "door.py:" in line["at"]
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_cancelled_request_stays_cancelled(has_begun: bool) -> None:
+    """A problem is sent unless an answer has begun; whoever cancelled sees that it is done."""
+    begun = asyncio.Event()
+    sent: list[Any] = []
+
+    async def hang(_: Any, __: Any, send: Any) -> None:
+        if has_begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    receive: Any = None
+    task = asyncio.ensure_future(Edge(hang, origins=())(scope, receive, send))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [message.get("status") for message in sent] == ([200] if has_begun else [503, None])
+
+
+async def test_only_a_body_has_to_hurry() -> None:
+    """Whoever listens for the client's leaving, once the body is there, may listen for long."""
+    heard: list[str] = []
+    messages: list[Any] = [
+        {"type": "http.request", "body": b"x", "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        await asyncio.sleep(0.05 * len(heard))
+        return messages[len(heard)]
+
+    async def answer_then_listen(_: Any, receive: Any, send: Any) -> None:
+        heard.append((await receive())["type"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        heard.append((await receive())["type"])
+
+    async def send(_: Any) -> None:
+        pass
+
+    scope: Any = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    await Edge(answer_then_listen, origins=(), body_seconds=0.02)(scope, receive, send)
+    assert heard == ["http.request", "http.disconnect"]

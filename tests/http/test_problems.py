@@ -23,6 +23,7 @@ from chatcore import (
     LLMRejected,
     LLMTimeout,
     LLMUnavailable,
+    SessionBusy,
     StorageUnavailable,
     TurnLost,
 )
@@ -113,6 +114,18 @@ async def test_failures_of_ours(door: Door, error: Exception, status: int, code:
     assert "canary" not in answer.text
     door.logs.flush()
     assert "canary in" not in door.stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0, "1"), (1, "1"), (7, "7"), (23, "23"), (600, "600")]
+)
+async def test_a_busy_session_says_when(door: Door, seconds: int, told: str) -> None:
+    """Retry-After of `session_busy` is what the error knows, in whole seconds from 1 on."""
+    door.repository.error = SessionBusy(UUID(int=7), retry_after_seconds=seconds)
+    answer = await door.client.post("/chat", json={"message": "x"})
+    problem = problem_of(answer)
+    assert (answer.status_code, problem["code"]) == (409, "session_busy")
+    assert (answer.headers["retry-after"], problem["turn_id"]) == (told, str(UUID(int=7)))
 
 
 async def test_a_stopping_service_admits_nothing() -> None:

@@ -10,32 +10,7 @@ import json
 
 from adapters.memory.llm import ScriptedAnswer
 from tests.http.door import Door
-
-Place = tuple[str, int]
-
-
-async def exchange(
-    place: Place, raw: bytes, *, close: bool = True
-) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes, and read one answer."""
-    reader, writer = await asyncio.open_connection(*place)
-    writer.write(raw)
-    if close:
-        writer.write_eof()
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    status, *lines = head.strip().split("\r\n")
-    headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    writer.close()
-    return int(status.split()[1]), headers, body
-
-
-def post(body: bytes, *extra: str, length: bool = True) -> bytes:
-    """Return a POST /chat."""
-    lines = ["POST /chat HTTP/1.1", "Host: t", "Content-Type: application/json", *extra]
-    if length:
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+from tests.http.sockets import Place, exchange, post
 
 
 async def test_a_conversation_over_a_socket(door: Door, served: Place) -> None:

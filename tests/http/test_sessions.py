@@ -222,6 +222,13 @@ async def test_a_wrong_limit_is_refused(door: Door, list_path: str, limit: str) 
     assert [error["field"] for error in problem_of(answer)["errors"]] == ["limit"]
 
 
+@pytest.mark.parametrize("limit", ["0", "101", "-1"])
+async def test_a_wrong_limit_is_refused_without_a_credential(door: Door, limit: str) -> None:
+    """What cannot be a page is refused also where there is nothing to list."""
+    answer = await door.client.get("/sessions", params={"limit": limit})
+    assert (answer.status_code, problem_of(answer)["code"]) == (422, "invalid_request")
+
+
 async def test_both_cursors_at_once_are_refused(door: Door) -> None:
     """`before` and `after` together mean nothing."""
     session_id = (await ask(door, "x"))["session_id"]

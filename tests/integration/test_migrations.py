@@ -117,6 +117,34 @@ async def test_unreachable_database_is_told() -> None:
     assert "secret" not in str(refused.value)
 
 
+async def test_migrating_without_rights_tells_what_is_missing(
+    postgres_url: str, empty_schema: str
+) -> None:
+    """A role that may not make the schema, or tables in it, is told the right and the object."""
+    role = f"poor_{empty_schema}"
+    url = postgres_url.replace("//postgres", f"//{role}")
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        with pytest.raises(StorageUnavailable) as refused:
+            await migrate(url, schema=empty_schema)
+        told = "the migration failed: permission denied for database postgres: "
+        assert str(refused.value).startswith(told)
+        assert "CREATE" in str(refused.value)
+        assert "\n" not in str(refused.value)
+        await admin.execute(f"GRANT CREATE ON DATABASE postgres TO {role}")
+        await admin.execute(f"CREATE SCHEMA {empty_schema}")
+        with pytest.raises(StorageUnavailable, match="needs USAGE and CREATE on it"):
+            await migrate(url, schema=empty_schema)
+        await admin.execute(f"GRANT USAGE ON SCHEMA {empty_schema} TO {role}")
+        with pytest.raises(StorageUnavailable, match=f"denied for schema {empty_schema}: .*CREATE"):
+            await migrate(url, schema=empty_schema)
+    finally:
+        await admin.execute(f"DROP OWNED BY {role}")
+        await admin.execute(f"DROP ROLE {role}")
+        await admin.close()
+
+
 @pytest.mark.parametrize("name", ["", "a-b", 'a"b', "Chat", "1st", "x" * 64, "a b"])
 def test_schema_names_need_no_quoting(name: str) -> None:
     """A schema's name that would need quoting is refused."""

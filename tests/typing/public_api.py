@@ -286,5 +286,6 @@ def replay(window: tuple[WindowMessage, ...], turn_id: TurnId) -> bytes:
         question="What is torque?",
         quote=None,
         max_tokens=100,
+        history_max_chars=10_000,
     )
     return OwnLLM().prepare(prompt, stream=True).body
