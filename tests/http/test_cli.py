@@ -327,9 +327,11 @@ def test_an_unreachable_model_is_only_a_warning(tmp_path: Path, postgres_url: st
 
 @pytest.mark.postgres
 @pytest.mark.local_model
-def test_serve_on_a_bare_machine(tmp_path: Path) -> None:
+def test_serve_on_a_bare_machine(open_folder: Path) -> None:
     """With next to nothing set, serve starts a database and a model of its own, and stops both."""
-    with serving(tmp_path, LLM_MAX_TOKENS="16") as (process, address):
+    folder = open_folder / "bare"
+    folder.mkdir()
+    with serving(folder, LLM_MAX_TOKENS="16") as (process, address):
         assert ask(address, "What is a robot?")["model"].startswith("SmolLM2")
         process.send_signal(signal.SIGTERM)
         _, logged = process.communicate(timeout=40)
@@ -337,4 +339,5 @@ def test_serve_on_a_bare_machine(tmp_path: Path) -> None:
     lines = {line["event"]: line for line in map(json.loads, logged.splitlines())}
     assert "embedded PostgreSQL" in lines["database"]["which"]
     assert "local SmolLM2" in lines["model"]["which"]
-    assert not list(tmp_path.rglob("postmaster.pid"))
+    assert list(folder.rglob("PG_VERSION"))
+    assert not list(folder.rglob("postmaster.pid"))
