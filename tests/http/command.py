@@ -94,6 +94,7 @@ class FakeModel(BaseHTTPRequestHandler):
 @contextmanager
 def fake_model() -> Iterator[str]:
     """Run a fake model and give its address."""
+    FakeModel.may_end.clear()  # An earlier module's model has set it.
     server = ThreadingHTTPServer(("127.0.0.1", 0), FakeModel)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
