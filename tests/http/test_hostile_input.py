@@ -13,7 +13,8 @@ from tests.http.door import Door, open_door, problem_of
 
 SIZE = 256 * 1024
 TIMES_SLOWER = 50
-ANYWAY_SECONDS = 3.0
+ANYWAY_SECONDS = 0.5
+TRIES = 3
 HARMLESS = b'{"message": "%b"}' % (b"x" * (SIZE - 20))
 
 
@@ -49,13 +50,15 @@ HOSTILE = {
 
 
 async def seconds_for(door: Door, body: bytes, content_type: str = "application/json") -> float:
-    """Return how long it takes to refuse a body."""
-    started = time.perf_counter()
-    answer = await door.post_raw(body, **{"content-type": content_type})
-    passed = time.perf_counter() - started
-    assert answer.status_code in {400, 404, 415, 422}
-    problem_of(answer)
-    return passed
+    """Return how long it takes to refuse a body: the quickest try, since others use the machine."""
+    tries = []
+    for _ in range(TRIES):
+        started = time.perf_counter()
+        answer = await door.post_raw(body, **{"content-type": content_type})
+        tries.append(time.perf_counter() - started)
+        assert answer.status_code in {400, 404, 415, 422}
+        problem_of(answer)
+    return min(tries)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
