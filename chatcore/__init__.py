@@ -16,6 +16,7 @@ from chatcore.errors import (
     LLMTimeout,
     LLMUnavailable,
     MessageNotFound,
+    MessageSuperseded,
     NotFound,
     ServiceStopping,
     SessionBusy,
@@ -25,24 +26,24 @@ from chatcore.errors import (
     TurnLost,
     TurnNotFound,
 )
+from chatcore.model.admission import Admission, NewTurn, OnBusy, Question, WindowMessage
+from chatcore.model.event import (
+    ReplyDelta,
+    ReplyPosition,
+    ReplyRestarted,
+    TurnEnded,
+    TurnEvent,
+    TurnOpened,
+)
 from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
+from chatcore.model.journal import AbandonedTurn, Beat, JournalEntry, JournalPlace, TakenTurn
 from chatcore.model.message import Message, Quote, Role, TurnStatus
 from chatcore.model.page import MessagePage, SessionCursor, SessionPage
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.prompt import Prompt, PromptMessage
 from chatcore.model.session import ChatSession
-from chatcore.model.turn import (
-    Admission,
-    Answer,
-    Attempt,
-    AttemptOutcome,
-    NewTurn,
-    Turn,
-    TurnEnd,
-    TurnRef,
-    Usage,
-    WindowMessage,
-)
+from chatcore.model.template import RequestTemplate
+from chatcore.model.turn import Answer, Attempt, AttemptOutcome, Turn, TurnEnd, TurnRef, Usage
 from chatcore.ports.chat_repository import ChatRepository
 from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.llm import (
@@ -54,16 +55,21 @@ from chatcore.ports.llm import (
     LLMStarted,
     PreparedRequest,
 )
+from chatcore.ports.reply_journal import ReplyJournal
 from chatcore.ports.session_repository import SessionRepository
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.ports.turn_repository import TurnRepository
 from chatcore.prompt_builder import build_prompt
+from chatcore.turns.reader import TurnReader
+from chatcore.use_cases.replay import ReplayedAttempt
 
 __all__ = [
+    "AbandonedTurn",
     "Admission",
     "Answer",
     "Attempt",
     "AttemptOutcome",
+    "Beat",
     "ChatError",
     "ChatPolicy",
     "ChatRepository",
@@ -74,6 +80,8 @@ __all__ = [
     "IdSource",
     "IdempotencyKeyReused",
     "InvalidInput",
+    "JournalEntry",
+    "JournalPlace",
     "LLMDelta",
     "LLMEnded",
     "LLMError",
@@ -90,13 +98,22 @@ __all__ = [
     "MessageId",
     "MessageNotFound",
     "MessagePage",
+    "MessageSuperseded",
     "NewTurn",
     "NotFound",
+    "OnBusy",
     "OwnerId",
     "PreparedRequest",
     "Prompt",
     "PromptMessage",
+    "Question",
     "Quote",
+    "ReplayedAttempt",
+    "ReplyDelta",
+    "ReplyJournal",
+    "ReplyPosition",
+    "ReplyRestarted",
+    "RequestTemplate",
     "Role",
     "ServiceStopping",
     "SessionBusy",
@@ -106,13 +123,18 @@ __all__ = [
     "SessionPage",
     "SessionRepository",
     "StorageUnavailable",
+    "TakenTurn",
     "Turn",
     "TurnEnd",
+    "TurnEnded",
+    "TurnEvent",
     "TurnFailed",
     "TurnId",
     "TurnLost",
     "TurnNotFound",
     "TurnObserver",
+    "TurnOpened",
+    "TurnReader",
     "TurnRef",
     "TurnRepository",
     "TurnStatus",

@@ -1,6 +1,6 @@
 """Room 1, the hexagon: the one class that other Python code talks to.
 
-May import: standard library, chatcore.model, chatcore.ports, chatcore.use_cases.
+May import: standard library, chatcore.model, chatcore.ports, chatcore.turns, chatcore.use_cases.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from chatcore.ports.chat_repository import ChatRepository
 from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
+from chatcore.turns.runner import TurnRunner
+from chatcore.use_cases.following import FollowingUseCases
+from chatcore.use_cases.replay import ReplayUseCases
 from chatcore.use_cases.sessions import SessionUseCases
 from chatcore.use_cases.turns import TurnUseCases
 
 
-class ChatService(TurnUseCases, SessionUseCases):
+class ChatService(TurnUseCases, FollowingUseCases, ReplayUseCases, SessionUseCases):
     """Owns conversations: takes a question, keeps it, asks the model, keeps the answer.
 
     Args:
@@ -36,13 +39,20 @@ class ChatService(TurnUseCases, SessionUseCases):
         observer: TurnObserver,
         policy: ChatPolicy | None = None,
     ) -> None:
-        TurnUseCases.__init__(
-            self,
+        policy = policy or ChatPolicy()
+        runner = TurnRunner(
             repository=repository,
             llm=llm,
             clock=clock,
             ids=ids,
             observer=observer,
-            policy=policy or ChatPolicy(),
+            policy=policy,
         )
+        TurnUseCases.__init__(
+            self, repository=repository, runner=runner, clock=clock, ids=ids, policy=policy
+        )
+        FollowingUseCases.__init__(
+            self, repository=repository, runner=runner, clock=clock, ids=ids, policy=policy
+        )
+        ReplayUseCases.__init__(self, repository=repository, llm=llm)
         SessionUseCases.__init__(self, repository=repository, clock=clock)

@@ -10,6 +10,7 @@ May import: standard library.
     │   └── MessageNotFound
     ├── Conflict
     │   ├── SessionBusy              another turn of the session is running
+    │   ├── MessageSuperseded        another turn has taken the message's place
     │   └── IdempotencyKeyReused     the key names a turn with other contents
     ├── TurnLost                     the turn is no longer this attempt's to write
     ├── TurnFailed                   the turn ended without a whole reply; the question is kept
@@ -98,11 +99,25 @@ class SessionBusy(Conflict):
 
     code = "session_busy"
     retryable = True
+    is_abandoned: bool
+    """Whether that turn is past its lease: it waits for a process to take it over."""
 
-    def __init__(self, turn_id: UUID, *, retry_after_seconds: int = 1) -> None:
+    def __init__(
+        self, turn_id: UUID, *, retry_after_seconds: int = 1, is_abandoned: bool = False
+    ) -> None:
         self.turn_id = turn_id
         self.retry_after_seconds = retry_after_seconds
+        self.is_abandoned = is_abandoned
         super().__init__("another turn of this session is still running")
+
+
+class MessageSuperseded(Conflict):
+    """The message was edited or asked again: what took its place can be, this cannot any more."""
+
+    code = "message_superseded"
+
+    def __init__(self) -> None:
+        super().__init__("another turn has taken this message's place")
 
 
 class IdempotencyKeyReused(Conflict):
@@ -172,12 +187,17 @@ class StorageUnavailable(ChatError):
 
 
 class ServiceStopping(ChatError):
-    """The process is shutting down and admits nothing more. Another one will."""
+    """The process is shutting down and admits nothing more. Another one will.
+
+    `session_id` and `turn_id` name the turn that goes on there, if one was waited for.
+    """
 
     code = "service_stopping"
     retryable = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, session_id: UUID | None = None, turn_id: UUID | None = None) -> None:
+        self.session_id = session_id
+        self.turn_id = turn_id
         super().__init__("the service is stopping")
 
 
@@ -224,20 +244,3 @@ class LLMIncomplete(LLMError):
 
     code = "llm_incomplete"
     retryable = True
-
-
-TURN_INTERRUPTED = "turn_interrupted"
-"""Error code of a turn whose process went away before the reply was whole."""
-INTERNAL_ERROR = "internal_error"
-"""Error code of a turn that ended by a fault of ours."""
-
-RETRYABLE_TURN_CODES = frozenset(
-    {
-        TURN_INTERRUPTED,
-        LLMUnavailable.code,
-        LLMRateLimited.code,
-        LLMTimeout.code,
-        LLMIncomplete.code,
-    }
-)
-"""Error codes of failed turns after which the same question, asked anew, may succeed."""

@@ -17,10 +17,11 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 
+from chatcore.model.admission import WindowMessage
 from chatcore.model.ids import TurnId
 from chatcore.model.message import Quote, Role
 from chatcore.model.prompt import Prompt, PromptMessage
-from chatcore.model.turn import WindowMessage
+from chatcore.model.template import RequestTemplate
 
 _LOOKS_LIKE_A_FENCE = re.compile(r"<(?=\s*/?\s*passage\b)", re.IGNORECASE)
 _HARMLESS_BRACKET = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
@@ -28,34 +29,37 @@ _HARMLESS_BRACKET = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
 
 def build_prompt(
     *,
-    system_prompt: str,
+    template: RequestTemplate,
     window: Sequence[WindowMessage],
     turn_id: TurnId,
     question: str,
     quote: Quote | None,
-    max_tokens: int,
-    history_max_chars: int,
 ) -> Prompt:
     """Return what the model is asked for one turn.
 
     Args:
-        system_prompt: The operator's words; nothing else gets into the system message.
+        template: What all requests have in common. The operator's words alone are the system
+            message. Of the window, `history_max_chars` code points go along at most: where there
+            are more, the oldest turns are left out, whole, else one long session could never be
+            answered again.
         window: Messages of earlier turns, oldest first.
         turn_id: The turn that is asked.
         question: Its question.
         quote: The passage the question is about.
-        max_tokens: Longest answer, in tokens.
-        history_max_chars: Most code points of the window that go along. Where there are more, the
-            oldest turns are left out, whole: else one long session could never be answered again.
     """
     messages = [
         PromptMessage(Role.USER, render_question(said.turn_id, said.content, said.quote))
         if said.from_user
         else PromptMessage(Role.ASSISTANT, said.content)
-        for said in _latest(window, history_max_chars)
+        for said in _latest(window, template.history_max_chars)
     ]
     messages.append(PromptMessage(Role.USER, render_question(turn_id, question, quote)))
-    return Prompt(system=system_prompt, messages=tuple(messages), max_tokens=max_tokens)
+    return Prompt(
+        system=template.system_prompt,
+        messages=tuple(messages),
+        max_tokens=template.max_tokens,
+        options=template.options,
+    )
 
 
 def _latest(window: Sequence[WindowMessage], max_chars: int) -> Sequence[WindowMessage]:

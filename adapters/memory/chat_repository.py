@@ -11,22 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from chatcore import ChatRepository, OwnerId, SessionId
+from chatcore import ChatRepository
 
-from .records import SessionRecord, TurnRecord
+from .reply_journal import InMemoryJournal
 from .session_repository import InMemorySessions, Tombstone
 from .turn_repository import InMemoryTurns
 
 
-class InMemoryChatRepository(InMemoryTurns, InMemorySessions, ChatRepository):
+class InMemoryChatRepository(InMemoryTurns, InMemoryJournal, InMemorySessions, ChatRepository):
     """Conversation storage that lives as long as the process.
 
     Args:
-        monotonic: Seconds that only grow; decides about leases.
+        monotonic: Seconds that only grow; decides about leases and deadlines.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._kept: dict[tuple[OwnerId, SessionId], SessionRecord] = {}
-        self._keys: dict[tuple[OwnerId, str], TurnRecord] = {}
+        super().__init__(monotonic=monotonic)
         self.tombstones: list[Tombstone] = []

@@ -77,7 +77,7 @@ class ScriptedLLM(LLMPort):
     def __init__(self, script: Script = echo, *, model: str = "scripted") -> None:
         self._by_prompt = script if callable(script) else None
         self._in_order = deque(() if callable(script) else script)
-        self.model = model
+        self._model = model
         self.requests: list[PreparedRequest] = []
         self.running = 0
 
@@ -85,12 +85,22 @@ class ScriptedLLM(LLMPort):
         """Answer the next calls with these, each once, before anything else."""
         self._in_order.extend(answers)
 
+    @property
+    def model(self) -> str:
+        """The name that answers carry."""
+        return self._model
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """The model's name: all that requests depend on besides the prompt."""
+        return (("model", self.model),)
+
     def prepare(self, prompt: Prompt, *, stream: bool) -> PreparedRequest:
         """See `LLMPort.prepare`."""
         messages = [("system", prompt.system)]
         messages += [(message.role.value, message.content) for message in prompt.messages]
         body = {
-            "model": self.model,
+            **dict(prompt.options or self.options),
             "messages": [{"role": role, "content": content} for role, content in messages],
             "max_tokens": prompt.max_tokens,
             "stream": stream,

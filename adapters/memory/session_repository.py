@@ -14,12 +14,11 @@ from chatcore import (
     OwnerId,
     SessionCursor,
     SessionId,
-    SessionNotFound,
     SessionPage,
     SessionRepository,
 )
 
-from .records import SessionRecord, TurnRecord
+from .store import InMemoryStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +33,9 @@ class Tombstone:
     completion_tokens: int
 
 
-class InMemorySessions(SessionRepository):
-    """The half of the repository that is about whole conversations."""
+class InMemorySessions(InMemoryStore, SessionRepository):
+    """The part of the repository that is about whole conversations."""
 
-    _kept: dict[tuple[OwnerId, SessionId], SessionRecord]
-    _keys: dict[tuple[OwnerId, str], TurnRecord]
     tombstones: list[Tombstone]
 
     async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:
@@ -106,9 +103,3 @@ class InMemorySessions(SessionRepository):
             completion_tokens=sum(usage.completion_tokens for usage in used),
         )
         self.tombstones.append(tombstone)
-
-    def _require(self, owner_id: OwnerId, session_id: SessionId) -> SessionRecord:
-        record = self._kept.get((owner_id, session_id))
-        if record is None:
-            raise SessionNotFound(session_id)
-        return record

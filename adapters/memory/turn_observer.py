@@ -36,3 +36,15 @@ class RecordingTurnObserver(TurnObserver):
         """Remember it, with the error."""
         self.notices.append(("broken", turn))
         self.errors.append(error)
+
+    def turn_taken_over(self, turn: TurnRef) -> None:
+        """Remember it."""
+        self.notices.append(("taken over", turn))
+
+    def turn_given_up(self, turn: TurnRef, error_code: str) -> None:
+        """Remember it."""
+        self.notices.append(("given up", turn))
+
+    def turn_handed_over(self, turn: TurnRef) -> None:
+        """Remember it."""
+        self.notices.append(("handed over", turn))

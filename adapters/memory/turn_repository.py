@@ -5,19 +5,22 @@ May import: standard library, chatcore.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from chatcore import (
     Admission,
     AttemptOutcome,
     IdempotencyKeyReused,
+    MessageId,
+    MessageNotFound,
+    MessageSuperseded,
     NewTurn,
+    OnBusy,
     OwnerId,
+    Question,
+    RequestTemplate,
     SessionBusy,
     SessionId,
-    SessionNotFound,
     Turn,
     TurnEnd,
     TurnId,
@@ -25,21 +28,16 @@ from chatcore import (
     TurnNotFound,
     TurnRef,
     TurnRepository,
-    TurnStatus,
     WindowMessage,
 )
-from chatcore.errors import TURN_INTERRUPTED
-from chatcore.model.ids import MessageId
 
-from .records import SessionRecord, TurnRecord
+from .session_record import SessionRecord
+from .store import InMemoryStore
+from .turn_record import following
 
 
-class InMemoryTurns(TurnRepository):
-    """The half of the repository that is about turns."""
-
-    _monotonic: Callable[[], float]
-    _kept: dict[tuple[OwnerId, SessionId], SessionRecord]
-    _keys: dict[tuple[OwnerId, str], TurnRecord]
+class InMemoryTurns(InMemoryStore, TurnRepository):
+    """The part of the repository that is about turns."""
 
     async def admit(self, new: NewTurn) -> Admission:
         """Store a question and start its turn; see the port."""
@@ -49,41 +47,44 @@ class InMemoryTurns(TurnRepository):
         if new.opens_session:
             record = SessionRecord.opened_by(new)
         else:
-            found = self._kept.get((new.owner_id, new.session_id))
-            if found is None:
-                raise SessionNotFound(new.session_id)
-            record = found
-            self._require_idle(record, new.now)
+            record = self._require(new.owner_id, new.session_id)
+        stopped = self._make_room(record, new)
         window = record.window_before(new.window_turns)
-        kept = record.admit(new, window, lease_until=self._monotonic() + new.lease_seconds)
+        kept = record.admit(new, window, now=self._monotonic())
+        kept.stopped_for_it = stopped
         self._kept[new.owner_id, new.session_id] = record
         if new.idempotency_key is not None:
             self._keys[new.owner_id, new.idempotency_key] = kept
-        return Admission(turn=kept.seen(attempts=False), window=record.said_in(window))
+        return Admission(
+            turn=kept.seen(attempts=False), window=record.said_in(window), superseded=stopped
+        )
 
     async def next_attempt(
-        self, ref: TurnRef, *, error_code: str, request_digest: str, now: datetime
+        self,
+        ref: TurnRef,
+        *,
+        error_code: str,
+        request_digest: str,
+        template: str,
+        stream: bool,
+        now: datetime,
     ) -> TurnRef:
         """Close this attempt as failed and record the next one; see the port."""
         kept = self._find(ref.owner_id, ref.session_id, ref.turn_id)
         if kept is None:
             raise TurnLost(ref.turn_id)
-        following = replace(ref, attempt=ref.attempt + 1)
         if kept.is_held_by(ref) and ref.attempt < kept.turn.max_attempts:
-            kept.next_attempt(error_code=error_code, request_digest=request_digest, now=now)
-        elif not (kept.is_held_by(following) and kept.turn.attempts[-1].started_at == now):
+            kept.next_attempt(
+                AttemptOutcome.FAILED,
+                error_code=error_code,
+                request_digest=request_digest,
+                template=template,
+                stream=stream,
+                now=now,
+            )
+        elif not kept.was_moved_on_by(ref, now):
             raise TurnLost(ref.turn_id)
-        return following
-
-    async def renew(self, refs: Sequence[TurnRef], *, lease_seconds: float) -> frozenset[TurnId]:
-        """Renew the leases of turns that are still held; see the port."""
-        held = set()
-        for ref in refs:
-            kept = self._find(ref.owner_id, ref.session_id, ref.turn_id)
-            if kept is not None and kept.is_held_by(ref):
-                kept.lease_until = self._monotonic() + lease_seconds
-                held.add(ref.turn_id)
-        return frozenset(held)
+        return following(ref)
 
     async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
         """End a running turn for good; see the port."""
@@ -92,8 +93,25 @@ class InMemoryTurns(TurnRepository):
             raise TurnLost(ref.turn_id)
         if kept.is_held_by(ref):
             kept.finish(end, AttemptOutcome(end.status.value))
-        elif kept.turn.attempt != ref.attempt or not kept.was_ended_by(end):
+        elif not kept.was_ended_by(ref, end):
             raise TurnLost(ref.turn_id)
+        return kept.seen(attempts=False)
+
+    async def stop(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        turn_id: TurnId,
+        *,
+        reply_id: MessageId,
+        now: datetime,
+    ) -> Turn:
+        """End a running turn as stopped, whoever runs it; see the port."""
+        kept = self._find(owner_id, session_id, turn_id)
+        if kept is None:
+            raise TurnNotFound(turn_id)
+        if kept.is_running:
+            kept.stop(reply_id=reply_id, now=now)
         return kept.seen(attempts=False)
 
     async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
@@ -110,13 +128,28 @@ class InMemoryTurns(TurnRepository):
         record = self._kept.get((owner_id, session_id))
         return () if record is None else record.said_in(numbers)
 
-    async def end_abandoned(self, *, limit: int, now: datetime) -> int:
-        """End turns of any owner that are past their lease; see the port."""
-        records = [kept for record in self._kept.values() for kept in record.turns]
-        abandoned = [kept for kept in records if self._is_abandoned(kept)][:limit]
-        for kept in abandoned:
-            _interrupt(kept, now)
-        return len(abandoned)
+    async def question(
+        self, owner_id: OwnerId, session_id: SessionId, message_id: MessageId
+    ) -> Question:
+        """Return the question of the turn that a message belongs to."""
+        record = self._kept.get((owner_id, session_id))
+        kept = None if record is None else record.find_by_message(message_id)
+        if kept is None:
+            raise MessageNotFound(message_id)
+        return Question(
+            turn_id=kept.turn.id,
+            turn_number=kept.turn.number,
+            text=kept.question.content,
+            quote=kept.question.quote,
+        )
+
+    async def keep_template(self, template: RequestTemplate) -> None:
+        """Keep what requests are made with, under its digest."""
+        self._templates.setdefault(template.digest, template)
+
+    async def template(self, digest: str) -> RequestTemplate | None:
+        """Return what was kept under this digest, or None."""
+        return self._templates.get(digest)
 
     def _earlier(self, new: NewTurn) -> Admission | None:
         """Return the admission that a repeat of a key, or of this very call, stands for."""
@@ -130,31 +163,22 @@ class InMemoryTurns(TurnRepository):
         if mine is None:
             return None
         record = self._kept[new.owner_id, new.session_id]
-        window = record.said_in(mine.turn.attempts[0].window)
-        return Admission(turn=mine.seen(attempts=False), window=window)
+        return Admission(
+            turn=mine.seen(attempts=False),
+            window=record.said_in(mine.turn.attempts[0].window),
+            superseded=mine.stopped_for_it,
+        )
 
-    def _require_idle(self, record: SessionRecord, now: datetime) -> None:
-        latest = record.turns[-1]
-        if self._is_abandoned(latest):
-            _interrupt(latest, now)
-        if latest.turn.status is TurnStatus.RUNNING:
-            raise SessionBusy(latest.turn.id)
-
-    def _find(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> TurnRecord | None:
-        record = self._kept.get((owner_id, session_id))
-        return None if record is None else record.find(turn_id)
-
-    def _is_abandoned(self, kept: TurnRecord) -> bool:
-        running = kept.turn.status is TurnStatus.RUNNING
-        return running and kept.lease_until < self._monotonic()
-
-
-def _interrupt(kept: TurnRecord, now: datetime) -> None:
-    end = TurnEnd(
-        status=TurnStatus.FAILED,
-        reply_id=MessageId(kept.turn.id),
-        text="",
-        now=now,
-        error_code=TURN_INTERRUPTED,
-    )
-    kept.finish(end, AttemptOutcome.ABANDONED)
+    def _make_room(self, record: SessionRecord, new: NewTurn) -> TurnId | None:
+        """Stop and supersede what the new turn takes the place of; return what was stopped."""
+        busy = record.running
+        if busy is not None and new.on_busy is OnBusy.REJECT:
+            is_abandoned = busy.is_abandoned(self._monotonic())
+            raise SessionBusy(busy.turn.id, is_abandoned=is_abandoned)
+        if new.replaces is not None and not record.counts(new.replaces):
+            raise MessageSuperseded
+        if busy is not None:
+            busy.stop(reply_id=new.part_id, now=new.now)
+        if new.replaces is not None:
+            record.supersede_from(new.replaces, by=new.turn_id)
+        return None if busy is None else busy.turn.id

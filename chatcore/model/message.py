@@ -51,6 +51,7 @@ class Message:
         position: Its place in the session: 1, 2, 3 … without gaps, never reused.
         quote: What the question is about; always None for the assistant.
         turn_status: Status of the turn it belongs to, at the moment it was read.
+        superseded_by: The turn that took its turn's place; None while it counts.
         created_at: Aware, UTC; informs, never orders.
     """
 
@@ -63,3 +64,4 @@ class Message:
     content: str
     quote: Quote | None
     created_at: datetime
+    superseded_by: TurnId | None = None

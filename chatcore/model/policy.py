@@ -30,6 +30,13 @@ class ChatPolicy:
         max_attempts: How often the model may be asked for one turn, at least 1.
         deadline_seconds: After this a turn is ended, whatever it is doing.
         lease_seconds: How long after its process's last sign of life a turn counts as abandoned.
+        pulse_seconds: How often what came of running replies is written down, and how often replies
+            that run in other processes are looked at.
+        sweep_seconds: How often abandoned turns are looked for while this process has work.
+        idle_sweep_seconds: How often else; None: only at the start and on occasion, so that a
+            database may fall asleep.
+        storage_patience_seconds: How long who waits for a reply waits for a store that does not
+            answer, before being told; the reply is kept for longer.
         message_max_chars: Longest question, in code points.
         quote_max_chars: Longest selected text, in code points.
         reply_max_chars: Longest reply that is kept, in code points; what is beyond is cut.
@@ -43,6 +50,10 @@ class ChatPolicy:
     max_attempts: int = 2
     deadline_seconds: float = 300.0
     lease_seconds: float = 15.0
+    pulse_seconds: float = 0.25
+    sweep_seconds: float = 1.0
+    idle_sweep_seconds: float | None = 30.0
+    storage_patience_seconds: float = 8.0
     message_max_chars: int = 32_000
     quote_max_chars: int = 16_000
     reply_max_chars: int = 262_144
@@ -54,8 +65,9 @@ class ChatPolicy:
         for name in ("max_tokens", "max_attempts", "message_max_chars", "quote_max_chars"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.deadline_seconds <= 0 or self.lease_seconds <= 0:
-            raise ValueError("deadline_seconds and lease_seconds must be positive")
+        for name in ("deadline_seconds", "lease_seconds", "pulse_seconds", "sweep_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")
 
     @property
     def window_turns(self) -> int:

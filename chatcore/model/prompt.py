@@ -26,8 +26,11 @@ class Prompt:
         system: What the operator says to the model. Nobody else's words are in it.
         messages: The window, oldest first, and the question as the last one.
         max_tokens: Longest answer, in tokens.
+        options: What else the request depends on, in the adapter's own words: its name and value,
+            by name. Empty: the adapter's current ones.
     """
 
     system: str
     messages: tuple[PromptMessage, ...]
     max_tokens: int
+    options: tuple[tuple[str, str], ...] = ()

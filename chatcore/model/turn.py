@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
-from chatcore.model.message import Message, Quote, TurnStatus
+from chatcore.model.message import Message, TurnStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,9 @@ class Attempt:
 
     Attributes:
         number: 1, 2, … within the turn.
-        window: Numbers of the earlier turns whose messages were in the request, oldest first.
+        window: Numbers of the earlier turns offered for the request, oldest first.
+        template: Digest of the `RequestTemplate` it was made with.
+        stream: Whether the answer was wanted in parts.
         model: The model that answered; None until it did.
         request_digest: SHA-256 of the exact request bytes, hex; None until recorded.
     """
@@ -50,6 +52,8 @@ class Attempt:
     number: int
     outcome: AttemptOutcome
     window: tuple[int, ...]
+    template: str
+    stream: bool
     started_at: datetime
     ended_at: datetime | None
     model: str | None
@@ -69,6 +73,9 @@ class Turn:
         reply: The stored reply; None while running, and after a failure before any text.
         finish_reason: The model's own word (`stop`, `length`, …); None unless it finished.
         error_code: Stable code of the failure; None unless failed.
+        superseded_by: The turn that took its place when its question was edited or asked again, or
+            when one before it was; None while it counts. What is superseded stays stored and shown,
+            and leaves the window.
         attempts: Every call of the model, oldest first. Empty where it was not asked for.
     """
 
@@ -87,6 +94,7 @@ class Turn:
     finish_reason: str | None = None
     error_code: str | None = None
     usage: Usage | None = None
+    superseded_by: TurnId | None = None
     attempts: tuple[Attempt, ...] = ()
 
 
@@ -95,76 +103,18 @@ class Answer:
     """What a caller gets for a question: its ended turn, and the stored reply.
 
     Attributes:
+        reply: None for a turn that was stopped before any text.
         repeated: True: the idempotency key had been seen before, and this is that turn's answer.
     """
 
     turn: Turn
-    reply: Message
+    reply: Message | None
     repeated: bool
 
     @property
     def text(self) -> str:
-        """The reply's text, exactly as stored."""
-        return self.reply.content
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTurn:
-    """Everything the store needs to admit a question, made before the first try.
-
-    Because the ids are made by the caller, an admission whose answer was lost is repeated safely.
-
-    Attributes:
-        opens_session: True: `session_id` is a new session, to be created with `title`.
-        question_id: Id for the question's message.
-        idempotency_key: 1 to 255 printable ASCII characters, unique per owner; None for none.
-        fingerprint: SHA-256 (32 bytes) of what a repeat must share.
-        max_attempts: How often the model may be asked, at least 1.
-        lease_seconds: How long the turn may stay silent before it counts as abandoned.
-        window_turns: How many earlier turns to return, at least 0.
-        now: The caller's clock; informs, decides nothing.
-    """
-
-    owner_id: OwnerId
-    session_id: SessionId
-    opens_session: bool
-    title: str
-    turn_id: TurnId
-    question_id: MessageId
-    text: str
-    quote: Quote | None
-    idempotency_key: str | None
-    fingerprint: bytes
-    max_attempts: int
-    lease_seconds: float
-    window_turns: int
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowMessage:
-    """One earlier message as the model gets to see it."""
-
-    turn_id: TurnId
-    turn_number: int
-    content: str
-    quote: Quote | None
-    from_user: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """The answer of the store to a `NewTurn`.
-
-    Attributes:
-        turn: The turn as it now stands.
-        window: Messages of earlier whole turns, oldest first; empty for a repeat.
-        repeated: True: an earlier call with the same idempotency key had admitted it.
-    """
-
-    turn: Turn
-    window: tuple[WindowMessage, ...] = ()
-    repeated: bool = False
+        """The reply's text, exactly as stored; empty if there is none."""
+        return "" if self.reply is None else self.reply.content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

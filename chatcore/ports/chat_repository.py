@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from chatcore.ports.reply_journal import ReplyJournal
 from chatcore.ports.session_repository import SessionRepository
 from chatcore.ports.turn_repository import TurnRepository
 
 
-class ChatRepository(SessionRepository, TurnRepository, Protocol):
-    """Both halves; what adapters implement.
+class ChatRepository(SessionRepository, TurnRepository, ReplyJournal, Protocol):
+    """All three parts, on one store, since they guard one another; what adapters implement.
 
     Contract: chatcore.testing.chat_repository_contract::ChatRepositoryContract.
     """

@@ -85,6 +85,16 @@ class LLMPort(Protocol):
     record. It raises nothing but `LLMError`s, whose details are for logs alone.
     """
 
+    @property
+    @abstractmethod
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """What requests depend on besides the prompt: names and values, by name; no secrets.
+
+        Such as the model's name. Put into a prompt (`Prompt.options`), they win over the adapter's
+        own, so that another configuration's requests can be made again.
+        """
+        ...
+
     @abstractmethod
     def prepare(self, prompt: Prompt, *, stream: bool) -> PreparedRequest:
         """Make the request, sending nothing.
@@ -96,8 +106,8 @@ class LLMPort(Protocol):
         Returns:
             The request with the exact bytes to be sent.
 
-        Promise: pure. The same arguments give the same bytes in every process of this
-        configuration, so that a stored conversation can be replayed.
+        Promise: pure. The same arguments, the prompt's `options` among them, give the same bytes in
+        every process, so that a stored conversation can be replayed.
         Source: guarantee G9. Contract: chatcore.testing.llm_contract::LLMContract.
         """
         ...

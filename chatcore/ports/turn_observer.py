@@ -39,3 +39,18 @@ class TurnObserver(Protocol):
     def turn_broken(self, turn: TurnRef, error: BaseException) -> None:
         """A fault of ours ended the turn, or its end could not be stored."""
         ...
+
+    @abstractmethod
+    def turn_taken_over(self, turn: TurnRef) -> None:
+        """An abandoned turn is ours now, as the attempt named; the model is asked again."""
+        ...
+
+    @abstractmethod
+    def turn_given_up(self, turn: TurnRef, error_code: str) -> None:
+        """An abandoned turn had no attempt or no time left, and is ended as failed."""
+        ...
+
+    @abstractmethod
+    def turn_handed_over(self, turn: TurnRef) -> None:
+        """The process is closing and has given the turn away; another may take it over at once."""
+        ...

@@ -11,12 +11,13 @@ store.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from chatcore.model.ids import OwnerId, SessionId, TurnId
-from chatcore.model.turn import Admission, NewTurn, Turn, TurnEnd, TurnRef, WindowMessage
+from chatcore.model.admission import Admission, NewTurn, Question, WindowMessage
+from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
+from chatcore.model.template import RequestTemplate
+from chatcore.model.turn import Turn, TurnEnd, TurnRef
 
 
 class TurnRepository(Protocol):
@@ -34,14 +35,21 @@ class TurnRepository(Protocol):
 
         Returns:
             The admission. Its window holds the messages of the latest `window_turns` earlier turns
-            that are completed, or stopped with a reply, oldest first: question, reply, question …
-            A repeat of an `idempotency_key` returns that turn as it now stands, with `repeated`
-            set and no window; it changes nothing.
+            that are completed, or stopped with a reply, and not superseded, oldest first: question,
+            reply, question … A repeat of an `idempotency_key` returns that turn as it now stands,
+            with `repeated` set and no window; it changes nothing.
+            With `on_busy` supersede, a running turn of the session is stopped in the same commit,
+            like by `stop`, its part kept under `part_id`, and named in the answer.
+            With `replaces`, that turn and all after it that still count are superseded by this one
+            in the same commit, and are in no window from then on.
 
         Raises:
             SessionNotFound: No such session of this owner. Nothing was written.
-            SessionBusy: Another turn of the session is running. Nothing was written. A turn that is
-                past its lease does not count: it is ended as failed, code `turn_interrupted`.
+            SessionBusy: Another turn of the session is running, and the caller rejects. Nothing
+                was written. `is_abandoned` tells whether that turn is past its lease; it still
+                counts, until somebody takes it over or gives it up.
+            MessageSuperseded: The turn to be replaced is superseded already, or there is no such
+                turn. Nothing was written.
             IdempotencyKeyReused: The key names a turn with another fingerprint. Nothing written.
             StorageUnavailable: The store did not answer. Repeating with the same value is safe.
 
@@ -52,14 +60,23 @@ class TurnRepository(Protocol):
 
     @abstractmethod
     async def next_attempt(
-        self, ref: TurnRef, *, error_code: str, request_digest: str, now: datetime
+        self,
+        ref: TurnRef,
+        *,
+        error_code: str,
+        request_digest: str,
+        template: str,
+        stream: bool,
+        now: datetime,
     ) -> TurnRef:
         """Close this attempt as failed and record the next one, before it is sent.
 
         Args:
             ref: The running turn, held by the attempt that failed.
             error_code: Stable code of the failure.
-            request_digest: SHA-256 of the request that failed, hex.
+            request_digest: SHA-256 of the request that failed, hex; empty if none was made.
+            template: Digest of the kept `RequestTemplate` that the next attempt is made with.
+            stream: Whether the next attempt asks for the answer in parts.
             now: The caller's clock.
 
         Returns:
@@ -75,28 +92,11 @@ class TurnRepository(Protocol):
         ...
 
     @abstractmethod
-    async def renew(self, refs: Sequence[TurnRef], *, lease_seconds: float) -> frozenset[TurnId]:
-        """Renew the leases of turns that this process runs, of any owners, all in one go.
-
-        Args:
-            refs: Running turns as their attempts hold them; may be empty.
-            lease_seconds: How long from now each may stay silent before it counts as abandoned.
-
-        Returns:
-            Those that are still held. Whoever is missing was ended, taken over or erased: its
-            attempt must stop, and write nothing.
-
-        Raises:
-            StorageUnavailable: The store did not answer. Repeating is safe.
-        """
-        ...
-
-    @abstractmethod
     async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
         """End a running turn for good.
 
         In one commit or not at all: the reply right after its question (if there is text), the
-        turn's and the attempt's outcome.
+        turn's and the attempt's outcome; and its journal is dropped.
 
         Args:
             ref: The running turn, held by the attempt that ends it.
@@ -111,6 +111,37 @@ class TurnRepository(Protocol):
             StorageUnavailable: The store did not answer. Repeating with the same values is safe.
 
         Promise: durable on return; a terminal turn never changes again (G1, G7).
+        """
+        ...
+
+    @abstractmethod
+    async def stop(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        turn_id: TurnId,
+        *,
+        reply_id: MessageId,
+        now: datetime,
+    ) -> Turn:
+        """End a running turn as stopped, whoever runs it; keep what its journal holds as the reply.
+
+        Args:
+            owner_id: Whose turn.
+            session_id: Of which session.
+            turn_id: Which turn.
+            reply_id: Id for the reply's message, if the journal holds text of the latest attempt.
+            now: The caller's clock; informs, decides nothing.
+
+        Returns:
+            The turn, without its attempts: stopped now, or unchanged if it had ended before.
+
+        Raises:
+            TurnNotFound: No such turn in this session of this owner.
+            StorageUnavailable: The store did not answer. Repeating is safe.
+
+        Promise: no text is lost that a `beat` had stored before, whatever runs at the same time; on
+        return the next question is admitted (G5). Every later write of the attempt changes nothing.
         """
         ...
 
@@ -144,17 +175,29 @@ class TurnRepository(Protocol):
         ...
 
     @abstractmethod
-    async def end_abandoned(self, *, limit: int, now: datetime) -> int:
-        """End turns of any owner that are past their lease, as failed with `turn_interrupted`.
+    async def question(
+        self, owner_id: OwnerId, session_id: SessionId, message_id: MessageId
+    ) -> Question:
+        """Return the question of the turn that a message belongs to, whichever of the two it is.
 
-        The only method for all owners; the store's clock decides. Safe to run in many processes.
+        Raises:
+            MessageNotFound: No such message in this session of this owner.
+            StorageUnavailable: The store did not answer.
+        """
+        ...
 
-        Args:
-            limit: Most turns to end in this call, at least 1.
-            now: The caller's clock; informs.
+    @abstractmethod
+    async def keep_template(self, template: RequestTemplate) -> None:
+        """Keep what requests are made with, under its digest, for good. A repeat changes nothing.
 
-        Returns:
-            How many were ended.
+        Raises:
+            StorageUnavailable: The store did not answer. Repeating is safe.
+        """
+        ...
+
+    @abstractmethod
+    async def template(self, digest: str) -> RequestTemplate | None:
+        """Return what was kept under this digest, or None.
 
         Raises:
             StorageUnavailable: The store did not answer.

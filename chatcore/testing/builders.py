@@ -12,8 +12,10 @@ from chatcore import (
     Admission,
     MessageId,
     NewTurn,
+    OnBusy,
     OwnerId,
     Quote,
+    RequestTemplate,
     SessionId,
     Turn,
     TurnEnd,
@@ -27,7 +29,14 @@ from chatcore.turns.admission import fingerprint
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
 EXPIRED = -1.0
-"""A lease that has already run out when it is given."""
+"""A lease, or a deadline, that has already run out when it is given."""
+TEMPLATE = RequestTemplate(
+    system_prompt="You are a helpful assistant.",
+    max_tokens=1024,
+    history_max_chars=32_000,
+    options=(("model", "test-model"),),
+)
+"""What the requests of `new_turn` are made with, unless told otherwise."""
 
 
 def an_owner() -> OwnerId:
@@ -43,11 +52,16 @@ def new_turn(
     quote: Quote | None = None,
     key: str | None = None,
     lease_seconds: float = 60.0,
+    deadline_seconds: float = 300.0,
     window_turns: int = 5,
     max_attempts: int = 2,
+    template: str = TEMPLATE.digest,
+    stream: bool = False,
+    on_busy: OnBusy = OnBusy.REJECT,
+    replaces: int | None = None,
     now: datetime = NOW,
 ) -> NewTurn:
-    """Return a question for a session, or one that opens a session."""
+    """Return a question for a session, or one that opens a session; every id in it is fresh."""
     return NewTurn(
         owner_id=owner_id,
         session_id=session_id or SessionId(uuid4()),
@@ -60,15 +74,25 @@ def new_turn(
         idempotency_key=key,
         fingerprint=fingerprint(session_id, text, quote),
         max_attempts=max_attempts,
+        deadline_seconds=deadline_seconds,
         lease_seconds=lease_seconds,
         window_turns=window_turns,
+        template=template,
+        stream=stream,
+        part_id=MessageId(uuid4()),
         now=now,
+        on_busy=on_busy,
+        replaces=replaces,
     )
 
 
 def ref_of(admission: Admission) -> TurnRef:
     """Return the turn as its first attempt holds it."""
-    turn = admission.turn
+    return ref_to(admission.turn)
+
+
+def ref_to(turn: Turn) -> TurnRef:
+    """Return the turn as its latest attempt holds it."""
     return TurnRef(
         owner_id=turn.owner_id,
         session_id=turn.session_id,

@@ -15,10 +15,22 @@ The store need not be empty: every test makes owners of its own. Run it with pyt
 
 from __future__ import annotations
 
+from .reply_journal_contract import ReplyJournalContract
 from .session_contract import SessionContract
+from .take_over_contract import TakeOverContract
 from .turn_admission_contract import TurnAdmissionContract
 from .turn_ending_contract import TurnEndingContract
+from .turn_replacing_contract import TurnReplacingContract
+from .turn_stopping_contract import TurnStoppingContract
 
 
-class ChatRepositoryContract(TurnAdmissionContract, TurnEndingContract, SessionContract):
+class ChatRepositoryContract(
+    TurnAdmissionContract,
+    TurnReplacingContract,
+    TurnStoppingContract,
+    TurnEndingContract,
+    ReplyJournalContract,
+    TakeOverContract,
+    SessionContract,
+):
     """All promises of `ChatRepository`."""

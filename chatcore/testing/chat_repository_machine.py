@@ -14,30 +14,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chatcore import (
+    AttemptOutcome,
+    Beat,
     ChatError,
     ChatRepository,
-    IdempotencyKeyReused,
+    JournalEntry,
+    JournalPlace,
+    MessageId,
+    MessageNotFound,
     NewTurn,
+    OnBusy,
     OwnerId,
     SessionBusy,
     SessionCursor,
     SessionId,
     SessionNotFound,
-    TurnEnd,
     TurnLost,
+    TurnNotFound,
     TurnRef,
     TurnStatus,
 )
 
 from .builders import EXPIRED, NOW, an_owner, completed, failed, new_turn, ref_of, stopped
+from .chat_repository_model import Model, ModelTurn
+from .steps import place_in, take_over, try_again
 
 T = TypeVar("T")
 
@@ -45,47 +54,12 @@ TEXT = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40
 )
 KEYS = st.none() | st.sampled_from(["key-one", "key-two", "key-three"])
-
-
-@dataclass
-class ModelTurn:
-    """What the model remembers of a turn."""
-
-    new: NewTurn
-    ref: TurnRef
-    window: list[str]
-    expired: bool
-    end: TurnEnd | None = None
-
-    @property
-    def status(self) -> TurnStatus:
-        """Where it stands."""
-        return self.end.status if self.end else TurnStatus.RUNNING
-
-    @property
-    def texts(self) -> list[str]:
-        """Question and, if there is one, reply."""
-        return [self.new.text] + ([self.end.text] if self.end and self.end.text else [])
-
-    @property
-    def is_history(self) -> bool:
-        """Whether later questions take it along."""
-        good = self.status in (TurnStatus.COMPLETED, TurnStatus.STOPPED)
-        return good and len(self.texts) == 2
-
-
-@dataclass
-class ModelSession:
-    """What the model remembers of a session."""
-
-    owner: OwnerId
-    updated_at: datetime
-    turns: list[ModelTurn] = field(default_factory=list)
-
-    @property
-    def running(self) -> ModelTurn | None:
-        """The turn that has not ended."""
-        return next((turn for turn in self.turns if turn.end is None), None)
+ALIVE = 3600.0
+"""A lease, or a deadline, that no run outlives."""
+LEASES = st.sampled_from([ALIVE, EXPIRED])
+DEADLINES = st.sampled_from([ALIVE, -2 * ALIVE])
+"""Far away, or so long ago that no lease can be renewed."""
+DIGESTS = st.none() | st.sampled_from(["a" * 64, "b" * 64])
 
 
 class ChatRepositoryMachine(RuleBasedStateMachine):
@@ -95,8 +69,7 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         super().__init__()
         # A connection belongs to its event loop, so each run has one of its own.
         self._loop = asyncio.new_event_loop()
-        self.sessions: dict[SessionId, ModelSession] = {}
-        self.keys: dict[tuple[OwnerId, str], ModelTurn] = {}
+        self.model = Model()
         self.ticks = 0
 
     async def open_repository(self) -> ChatRepository:
@@ -127,124 +100,287 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         data=st.data(),
         text=TEXT,
         key=KEYS,
-        expired=st.booleans(),
+        lease=LEASES,
+        deadline=DEADLINES,
         window_turns=st.integers(0, 3),
+        max_attempts=st.integers(1, 3),
+        on_busy=st.sampled_from(OnBusy),
     )
     def admit(
-        self, data: st.DataObject, text: str, key: str | None, expired: bool, window_turns: int
+        self,
+        data: st.DataObject,
+        text: str,
+        key: str | None,
+        lease: float,
+        deadline: float,
+        window_turns: int,
+        max_attempts: int,
+        on_busy: OnBusy,
     ) -> None:
-        """Ask, in a session of one's own, somebody else's, or a new one."""
-        owner = data.draw(st.sampled_from(self.owners))
-        session_id = data.draw(st.none() | self._session_ids())
-        lease = EXPIRED if expired else 60.0
+        """Ask, in a session of one's own, somebody else's, or a new one; or ask something anew."""
+        session_id = data.draw(st.sampled_from([None, *3 * list(self.model.sessions)]))
         new = new_turn(
-            owner,
+            self._somebody(data, session_id),
             session_id,
             text=text,
             key=key,
             lease_seconds=lease,
+            deadline_seconds=deadline,
             window_turns=window_turns,
+            max_attempts=max_attempts,
+            on_busy=on_busy,
+            replaces=data.draw(self._replaceable(session_id)),
             now=self._now(),
         )
-        expected = self._expected_refusal(new)
-        if expected is not None:
-            self._refused(self.repository.admit(new), expected)
+        refusals = self.model.refusals(new)
+        if refusals:
+            self._check_busy(new, self._refused(self.repository.admit(new), *refusals))
             return
         admission = self.call(self.repository.admit(new))
-        earlier = self.keys.get((owner, key)) if key else None
+        earlier = self.model.earlier(new)
         assert admission.repeated is (earlier is not None)
         if earlier is not None:
             assert admission.turn.id == earlier.ref.turn_id
-            assert admission.turn.status is earlier.status
+            assert admission.turn.superseded_by == earlier.superseded_by
+            assert (admission.turn.status, admission.superseded) == (earlier.status, None)
             return
-        self._note_admitted(new, ref_of(admission), expired)
-        session = self.sessions[new.session_id]
+        stopped_turn = self.model.admit(new, ref_of(admission))
+        session = self.model.sessions[new.session_id]
+        assert admission.superseded == (stopped_turn.ref.turn_id if stopped_turn else None)
         assert admission.turn.number == len(session.turns)
         assert [said.content for said in admission.window] == session.turns[-1].window
 
-    @precondition(lambda self: self._running())
+    @precondition(lambda self: self.model.turns)
+    @rule(data=st.data())
+    def admit_again(self, data: st.DataObject) -> None:
+        """Repeat an admission whose answer was lost, at any later time: nothing happens."""
+        turn = self._one_of(data, self.model.turns)
+        admission = self.call(self.repository.admit(turn.new))
+        assert (admission.turn.id, admission.repeated) == (turn.ref.turn_id, False)
+        assert (admission.turn.status, admission.turn.attempt) == (turn.status, turn.ref.attempt)
+        assert [said.content for said in admission.window] == turn.window
+
+    @precondition(lambda self: self.model.running)
     @rule(data=st.data(), part=st.just("") | TEXT)
     def finish(self, data: st.DataObject, part: str) -> None:
         """End a running turn in one of the three ways."""
-        turn = data.draw(st.sampled_from(self._running()))
+        turn = self._one_of(data, self.model.running)
         ways = [failed(part, now=self._now()), stopped(part, now=self._now())]
         end = data.draw(st.sampled_from([*ways, completed(part or "whole", now=self._now())]))
         stored = self.call(self.repository.finish(turn.ref, end))
-        turn.end = end
+        turn.end, turn.digest = end, end.request_digest or turn.digest
+        turn.finish(end.status, AttemptOutcome(end.status.value), end.reply_id, end.text)
         assert (stored.status, stored.reply is not None) == (end.status, bool(end.text))
 
-    @precondition(lambda self: self._running())
-    @rule(data=st.data())
-    def try_again(self, data: st.DataObject) -> None:
+    @precondition(lambda self: self.model.running)
+    @rule(data=st.data(), digest=DIGESTS)
+    def try_again(self, data: st.DataObject, digest: str | None) -> None:
         """Move a running turn on to its next attempt; the old one is refused from then on."""
-        turn = data.draw(st.sampled_from(self._running()))
-        old = turn.ref
-        move = self.repository.next_attempt(
-            old, error_code="llm_timeout", request_digest="d", now=self._now()
-        )
-        if old.attempt >= turn.new.max_attempts:
+        turn = self._one_of(data, self.model.running)
+        old, now = turn.ref, self._now()
+        move = try_again(self.repository, old, request_digest=digest or "", now=now)
+        if not turn.has_attempts_left:
             self._refused(move, TurnLost)
             return
-        turn.ref = self.call(move)
-        assert turn.ref == replace(old, attempt=old.attempt + 1)
+        turn.move_on(AttemptOutcome.FAILED, digest)
+        assert self.call(move) == turn.ref
+        assert self.call(try_again(self.repository, old, now=now)) == turn.ref
         self._refused(self.repository.finish(old, completed(now=self._now())), TurnLost)
 
-    @precondition(lambda self: self._ended())
+    @precondition(lambda self: self.model.ended)
     @rule(data=st.data())
     def finish_again(self, data: st.DataObject) -> None:
         """End an ended turn: the very same end is recognised, any other refused."""
-        turn = data.draw(st.sampled_from(self._ended()))
-        assert turn.end is not None
+        turn = self._one_of(data, self.model.ended)
         other = completed("another", now=self._now())
         self._refused(self.repository.finish(turn.ref, other), TurnLost)
-        if turn.end.error_code != "turn_interrupted":
+        if turn.end is not None:
             assert self.call(self.repository.finish(turn.ref, turn.end)).status is turn.status
 
-    @precondition(lambda self: self.sessions)
+    @precondition(lambda self: self.model.running)
+    @rule(data=st.data(), pieces=st.lists(TEXT, min_size=1, max_size=3), lease=LEASES)
+    def write(self, data: st.DataObject, pieces: list[str], lease: float) -> None:
+        """Append some text to a running turn, piece by piece."""
+        turn = self._one_of(data, self.model.running)
+        for piece in pieces:
+            beat = Beat(turn.ref, len(turn.written), piece)
+            held = self.call(self.repository.beat([beat], lease_seconds=lease))
+            assert held == {turn.ref.turn_id}
+            turn.write(beat.start, piece, None, lease_seconds=lease)
+
+    @precondition(lambda self: self.model.turns)
+    @rule(data=st.data(), lease=st.sampled_from([ALIVE, 0.0, EXPIRED]))
+    def beat(self, data: st.DataObject, lease: float) -> None:
+        """Report several turns at once: held or lost ones, new pieces, old ones, or none."""
+        mostly_running = st.sampled_from(self.model.turns + 3 * self.model.running)
+        turns = data.draw(st.lists(mostly_running, min_size=1, max_size=4, unique=True))
+        beats = [self._beat_of(data, turn) for turn in turns]
+        held = self.call(self.repository.beat(beats, lease_seconds=lease))
+        expected = set()
+        for turn, beat in zip(turns, beats, strict=True):
+            if turn.is_running and turn.ref == beat.ref:
+                expected.add(turn.ref.turn_id)
+                turn.write(beat.start, beat.text, beat.request_digest, lease_seconds=lease)
+        assert held == expected
+
+    @precondition(lambda self: self.model.turns)
+    @rule(data=st.data())
+    def stop(self, data: st.DataObject) -> None:
+        """Stop a turn, ended or not, as its owner, or try to as the other one."""
+        turn = self._one_of(data, self.model.turns)
+        owner, reply_id = self._somebody(data, turn.ref.session_id), MessageId(uuid4())
+        call = self.repository.stop(
+            owner, turn.ref.session_id, turn.ref.turn_id, reply_id=reply_id, now=self._now()
+        )
+        if owner != turn.ref.owner_id:
+            self._refused(call, TurnNotFound)
+            return
+        stored = self.call(call)
+        if turn.is_running:
+            turn.close(TurnStatus.STOPPED, AttemptOutcome.STOPPED, reply_id)
+        assert stored.status is turn.status
+        assert (stored.reply and (stored.reply.id, stored.reply.content)) == turn.reply
+
+    @precondition(lambda self: self.model.turns)
+    @rule(data=st.data(), lease=LEASES)
+    def take_over(self, data: st.DataObject, lease: float) -> None:
+        """Take a turn over, under any name it had: only an abandoned one's latest is good."""
+        turn = self._one_of(data, self.model.turns)
+        ref = self._name_of(data, turn)
+        call = take_over(self.repository, ref, lease_seconds=lease, now=self._now())
+        if not (turn.is_abandoned and ref == turn.ref and turn.may_go_on):
+            self._refused(call, TurnLost)
+            return
+        taken = self.call(call)
+        turn.move_on(AttemptOutcome.ABANDONED)
+        turn.expired = lease <= 0
+        assert (taken.ref, taken.text) == (turn.ref, turn.new.text)
+        assert [said.content for said in taken.window] == turn.window
+        self._refused(self.repository.finish(ref, completed(now=self._now())), TurnLost)
+
+    @precondition(lambda self: self.model.turns)
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        """Give a turn up, under any name it had: only an abandoned one's latest is good."""
+        turn = self._one_of(data, self.model.turns)
+        ref, reply_id = self._name_of(data, turn), MessageId(uuid4())
+        call = self.repository.give_up(
+            ref, reply_id=reply_id, error_code="turn_interrupted", now=self._now()
+        )
+        if not (turn.is_abandoned and ref == turn.ref):
+            self._refused(call, TurnLost)
+            return
+        stored = self.call(call)
+        turn.close(TurnStatus.FAILED, AttemptOutcome.ABANDONED, reply_id)
+        assert (stored.status, stored.error_code) == (turn.status, "turn_interrupted")
+
+    @precondition(lambda self: self.model.turns)
+    @rule(data=st.data())
+    def look_closely(self, data: st.DataObject) -> None:
+        """Read one turn and its question, as its owner and as the other one."""
+        turn = self._one_of(data, self.model.turns)
+        owner = self._somebody(data, turn.ref.session_id)
+        ids = [turn.new.question_id] + ([turn.reply[0]] if turn.reply else [])
+        message_id = data.draw(st.sampled_from(ids))
+        asking = self.repository.question(owner, turn.ref.session_id, message_id)
+        if owner != turn.ref.owner_id:
+            reading = self.repository.turn(owner, turn.ref.session_id, turn.ref.turn_id)
+            self._refused(reading, TurnNotFound)
+            self._refused(asking, MessageNotFound)
+            return
+        self._check_details(turn)
+        question = self.call(asking)
+        assert (question.turn_id, question.turn_number) == (turn.ref.turn_id, turn.ref.number)
+        assert question.text == turn.new.text
+
+    @precondition(lambda self: self.model.sessions)
     @rule(data=st.data(), title=TEXT)
     def rename(self, data: st.DataObject, title: str) -> None:
         """Rename a session as its owner, or try to as the other one."""
-        owner = data.draw(st.sampled_from(self.owners))
         session_id = data.draw(self._session_ids())
+        owner = self._somebody(data, session_id)
         now = self._now()
         call = self.repository.rename(owner, session_id, title=title, now=now)
-        if self.sessions[session_id].owner != owner:
+        if self.model.sessions[session_id].owner != owner:
             self._refused(call, SessionNotFound)
             return
         assert self.call(call).title == title
-        self.sessions[session_id].updated_at = now
+        self.model.sessions[session_id].updated_at = now
 
-    @precondition(lambda self: len(self.sessions) > 1)
+    @precondition(lambda self: len(self.model.sessions) > 1)
     @rule(data=st.data())
     def erase(self, data: st.DataObject) -> None:
         """Erase a session as its owner, or try to as the other one."""
-        owner = data.draw(st.sampled_from(self.owners))
         session_id = data.draw(self._session_ids())
+        owner = self._somebody(data, session_id)
         call = self.repository.erase(owner, session_id, now=self._now())
-        if self.sessions[session_id].owner != owner:
+        if self.model.sessions[session_id].owner != owner:
             self._refused(call, SessionNotFound)
             return
         self.call(call)
-        gone = self.sessions.pop(session_id)
-        self.keys = {key: turn for key, turn in self.keys.items() if turn not in gone.turns}
-        for turn in gone.turns:
+        gone = self.model.erase(session_id).turns
+        for turn in gone:
             self._refused(self.repository.finish(turn.ref, completed()), TurnLost)
+        beats = [Beat(turn.ref, len(turn.written), "late") for turn in gone]
+        assert self.call(self.repository.beat(beats, lease_seconds=EXPIRED)) == frozenset()
+        places = [place_in(turn.ref) for turn in gone]
+        assert self.call(self.repository.read(places)) == ()
 
     @invariant()
     def messages_are_those_of_the_model(self) -> None:
         """Every session reads back as it was written, in order, page by page."""
-        for session_id, session in self.sessions.items():
-            expected = [(text, turn.status) for turn in session.turns for text in turn.texts]
+        for session_id, session in self.model.sessions.items():
+            expected = [
+                (text, turn.status, turn.superseded_by)
+                for turn in session.turns
+                for text in turn.texts
+            ]
             page = self.call(self.repository.messages(session.owner, session_id, limit=1000))
-            assert [(said.content, said.turn_status) for said in page.items] == expected
+            seen = [(said.content, said.turn_status, said.superseded_by) for said in page.items]
+            assert seen == expected
             assert [said.position for said in page.items] == list(range(1, len(expected) + 1))
+
+    @invariant()
+    def journals_are_those_of_the_model(self) -> None:
+        """Every turn's journal reads back from every piece on, to its owner and nobody else."""
+        turns = self.model.turns
+        places = []
+        for index, turn in enumerate(turns):
+            # Another place at each step, so that all are seen.
+            skipped = "".join(turn.pieces[: (index + self.ticks) % (len(turn.pieces) + 1)])
+            places.append(place_in(turn.ref, len(skipped)))
+        strangers = [replace(place, owner_id=self._other(place.owner_id)) for place in places]
+        assert not turns or self.call(self.repository.read(strangers)) == ()
+        found = {entry.turn_id: entry for entry in self._read(places)}
+        for turn, place in zip(turns, places, strict=True):
+            entry = found.pop(turn.ref.turn_id)
+            assert (entry.status, entry.attempt) == (turn.status, turn.ref.attempt)
+            assert entry.is_abandoned is turn.is_abandoned
+            assert entry.text == turn.written[place.offset :]
+        assert not found
+
+    @invariant()
+    def abandoned_are_those_of_the_model(self) -> None:
+        """Of every session the abandoned turn is known, and whether it may go on."""
+        for session_id, session in self.model.sessions.items():
+            call = self.repository.abandoned(limit=9, session=(session.owner, session_id))
+            found = [(each.ref, each.may_go_on) for each in self.call(call)]
+            late = [turn for turn in session.turns if turn.is_abandoned]
+            assert found == [(turn.ref, turn.may_go_on) for turn in late]
+
+    @invariant()
+    def details_are_those_of_the_model(self) -> None:
+        """The latest turn of every session reads back with its attempts."""
+        for session in self.model.sessions.values():
+            self._check_details(session.turns[-1])
 
     @invariant()
     def sessions_are_those_of_the_model(self) -> None:
         """Each owner's list holds exactly their sessions, latest activity first."""
+        sessions = self.model.sessions
         for owner in getattr(self, "owners", []):
-            mine = [key for key, session in self.sessions.items() if session.owner == owner]
-            mine.sort(key=lambda key: (self.sessions[key].updated_at, key), reverse=True)
+            mine = [key for key, session in sessions.items() if session.owner == owner]
+            mine.sort(key=lambda key: (sessions[key].updated_at, key), reverse=True)
             listed: list[SessionId] = []
             cursor: SessionCursor | None = None
             while cursor is not None or not listed:
@@ -255,51 +391,72 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
                     break
             assert listed == mine
 
-    def _expected_refusal(self, new: NewTurn) -> type[ChatError] | None:
-        earlier = self.keys.get((new.owner_id, new.idempotency_key or ""))
-        if earlier is not None:
-            same = earlier.new.fingerprint == new.fingerprint
-            return None if same else IdempotencyKeyReused
-        if new.opens_session:
-            return None
-        session = self.sessions.get(new.session_id)
-        if session is None or session.owner != new.owner_id:
-            return SessionNotFound
-        running = session.running
-        return SessionBusy if running is not None and not running.expired else None
+    def _check_details(self, turn: ModelTurn) -> None:
+        ref = turn.ref
+        stored = self.call(self.repository.turn(ref.owner_id, ref.session_id, ref.turn_id))
+        assert (stored.status, stored.superseded_by) == (turn.status, turn.superseded_by)
+        assert (stored.number, stored.attempt) == (ref.number, ref.attempt)
+        assert (stored.reply and (stored.reply.id, stored.reply.content)) == turn.reply
+        seen = [(attempt.outcome, attempt.request_digest) for attempt in stored.attempts]
+        assert seen == turn.attempts
 
-    def _note_admitted(self, new: NewTurn, ref: TurnRef, expired: bool) -> None:
-        session = self.sessions.setdefault(new.session_id, ModelSession(new.owner_id, new.now))
-        if session.running is not None:
-            session.running.end = failed(code="turn_interrupted")
-        whole = [turn for turn in session.turns if turn.is_history]
-        latest = whole[len(whole) - min(new.window_turns, len(whole)) :]
-        window = [text for turn in latest for text in turn.texts]
-        turn = ModelTurn(new, ref, window, expired)
-        session.turns.append(turn)
-        session.updated_at = new.now
-        if new.idempotency_key is not None:
-            self.keys[new.owner_id, new.idempotency_key] = turn
+    def _beat_of(self, data: st.DataObject, turn: ModelTurn) -> Beat:
+        """Draw a sign of life: with a new piece, with one sent before, or without any."""
+        starts = [len("".join(turn.pieces[:index])) for index in range(len(turn.pieces))]
+        again = [Beat(turn.ref, *piece) for piece in zip(starts, turn.pieces, strict=True)]
+        new = Beat(turn.ref, len(turn.written), data.draw(TEXT))
+        beat = data.draw(st.sampled_from([new, new, Beat(turn.ref), *again]))
+        return replace(beat, ref=self._name_of(data, turn), request_digest=data.draw(DIGESTS))
 
-    def _refused(self, awaitable: Awaitable[object], error: type[ChatError]) -> None:
+    def _name_of(self, data: st.DataObject, turn: ModelTurn) -> TurnRef:
+        """Draw what somebody holds a turn for: mostly what it is."""
+        earlier = replace(turn.ref, attempt=max(1, turn.ref.attempt - 1))
+        foreign = replace(turn.ref, owner_id=self._other(turn.ref.owner_id))
+        return data.draw(st.sampled_from([turn.ref, turn.ref, turn.ref, earlier, earlier, foreign]))
+
+    def _somebody(self, data: st.DataObject, session_id: SessionId | None) -> OwnerId:
+        """Draw who acts: mostly the session's owner."""
+        if session_id is None:
+            return data.draw(st.sampled_from(self.owners))
+        owner = self.model.sessions[session_id].owner
+        return data.draw(st.sampled_from([owner, owner, owner, self._other(owner)]))
+
+    def _replaceable(self, session_id: SessionId | None) -> st.SearchStrategy[int | None]:
+        """Draw whose place a question takes: mostly nobody's, sometimes one's that is not there."""
+        session = None if session_id is None else self.model.sessions[session_id]
+        if session is None:
+            return st.none()
+        return st.none() | st.integers(1, len(session.turns) + 1)
+
+    def _check_busy(self, new: NewTurn, error: ChatError) -> None:
+        if isinstance(error, SessionBusy):
+            running = self.model.sessions[new.session_id].running
+            assert running is not None
+            assert (error.turn_id, error.is_abandoned) == (running.ref.turn_id, running.expired)
+
+    def _refused(self, awaitable: Awaitable[object], *errors: type[ChatError]) -> ChatError:
         try:
             self.call(awaitable)
-        except error:
-            return
-        raise AssertionError(f"expected {error.__name__}")
+        except errors as error:
+            return error
+        raise AssertionError(f"expected {errors}")
+
+    def _read(self, places: list[JournalPlace]) -> tuple[JournalEntry, ...]:
+        return self.call(self.repository.read(places)) if places else ()
+
+    def _other(self, owner: OwnerId) -> OwnerId:
+        return next(each for each in self.owners if each != owner)
 
     def _now(self) -> datetime:
         self.ticks += 1
         return NOW + timedelta(seconds=self.ticks)
 
     def _session_ids(self) -> st.SearchStrategy[SessionId]:
-        return st.sampled_from(list(self.sessions)) if self.sessions else st.nothing()
+        sessions = self.model.sessions
+        return st.sampled_from(list(sessions)) if sessions else st.nothing()
 
-    def _running(self) -> list[ModelTurn]:
-        return [turn for session in self.sessions.values() if (turn := session.running)]
-
-    def _ended(self) -> list[ModelTurn]:
-        return [turn for session in self.sessions.values() for turn in session.turns if turn.end]
+    def _one_of(self, data: st.DataObject, turns: list[ModelTurn]) -> ModelTurn:
+        return data.draw(st.sampled_from(turns))
 
 
 async def _as_coroutine(awaitable: Awaitable[T]) -> T:

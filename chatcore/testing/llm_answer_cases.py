@@ -6,6 +6,7 @@ May import: standard library, chatcore, pytest.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,19 @@ class LLMAnswerCases(Contract):
         bodies = {rig.llm.prepare(p, stream=False).body for p in (base, *others)}
         bodies.add(rig.llm.prepare(base, stream=True).body)
         assert len(bodies) == len(others) + 2
+
+    def test_options_in_a_prompt_win(self, rig: LLMRig) -> None:
+        """G9: a request says what its prompt's options say; the adapter's own ones are the same."""
+        own = rig.llm.options
+        assert own == tuple(sorted(own))
+        others = tuple((name, f"{value}-other") for name, value in own)
+        for stream in (False, True):
+            plain, named, changed = (
+                rig.llm.prepare(replace(prompt(UNICODE), options=options), stream=stream).body
+                for options in ((), own, others)
+            )
+            assert named == plain
+            assert (changed != plain) is bool(own)
 
     @needs(Power.WATCH)
     def test_preparing_sends_nothing(self, rig: LLMRig) -> None:

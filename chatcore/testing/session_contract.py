@@ -24,6 +24,7 @@ from chatcore import (
 
 from .builders import NOW, an_owner, completed, failed, have_turn, new_turn, ref_of
 from .contract import Contract
+from .steps import try_again
 
 SECOND = timedelta(seconds=1)
 
@@ -175,7 +176,7 @@ class SessionContract(Contract):
             with pytest.raises(TurnLost):
                 await repository.finish(ref, end)
         with pytest.raises(TurnLost):
-            await repository.next_attempt(ref, error_code="x", request_digest="d", now=NOW)
+            await try_again(repository, ref)
         with pytest.raises(SessionNotFound):
             await repository.session(ref.owner_id, ref.session_id)
 

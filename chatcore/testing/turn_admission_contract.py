@@ -16,7 +16,9 @@ from chatcore import (
     AttemptOutcome,
     ChatRepository,
     IdempotencyKeyReused,
+    MessageId,
     Quote,
+    RequestTemplate,
     Role,
     SessionBusy,
     SessionId,
@@ -29,6 +31,7 @@ from chatcore import (
 from .builders import (
     EXPIRED,
     NOW,
+    TEMPLATE,
     an_owner,
     completed,
     failed,
@@ -51,7 +54,7 @@ TEXTS = (
 
 
 class TurnAdmissionContract(Contract):
-    """Cases of `TurnRepository.admit`."""
+    """Cases of `TurnRepository.admit` where nothing is replaced, and of templates."""
 
     async def test_admit_opens_a_session(self, repository: ChatRepository) -> None:
         """G1: a first question creates session, question, turn and attempt together."""
@@ -63,6 +66,7 @@ class TurnAdmissionContract(Contract):
         assert (turn.number, turn.status, turn.attempt) == (1, TurnStatus.RUNNING, 1)
         [attempt] = turn.attempts
         assert (attempt.number, attempt.outcome) == (1, AttemptOutcome.PENDING)
+        assert (attempt.started_at, attempt.ended_at, attempt.request_digest) == (NOW, None, None)
         session = await repository.session(new.owner_id, new.session_id)
         assert (session.title, session.created_at, session.updated_at) == ("A title", NOW, NOW)
         page = await repository.messages(new.owner_id, new.session_id, limit=10)
@@ -70,6 +74,17 @@ class TurnAdmissionContract(Contract):
         assert (question.id, question.turn_id) == (new.question_id, new.turn_id)
         assert (question.position, question.role, question.content) == (1, Role.USER, new.text)
         assert question.turn_status is TurnStatus.RUNNING
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_first_attempt_is_on_record(
+        self, repository: ChatRepository, stream: bool
+    ) -> None:
+        """G9: with which template, and whether in parts, is on record before anything is sent."""
+        digest = replace(TEMPLATE, system_prompt="Be brief.").digest
+        new = new_turn(an_owner(), template=digest, stream=stream)
+        await repository.admit(new)
+        turn = await repository.turn(new.owner_id, new.session_id, new.turn_id)
+        assert [(each.template, each.stream) for each in turn.attempts] == [(digest, stream)]
 
     @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
     async def test_text_is_kept_exactly(self, repository: ChatRepository, text: str) -> None:
@@ -119,7 +134,7 @@ class TurnAdmissionContract(Contract):
         session_id = first.turn.session_id
         with pytest.raises(SessionBusy) as refused:
             await repository.admit(new_turn(owner, session_id))
-        assert refused.value.turn_id == first.turn.id
+        assert (refused.value.turn_id, refused.value.is_abandoned) == (first.turn.id, False)
         assert len((await repository.messages(owner, session_id, limit=10)).items) == 1
 
     async def test_refused_admission_records_nothing(self, repository: ChatRepository) -> None:
@@ -255,31 +270,31 @@ class TurnAdmissionContract(Contract):
         page = await repository.messages(owner, first.turn.session_id, limit=10)
         assert len(page.items) == 3
 
-    async def test_abandoned_turn_does_not_block(self, repository: ChatRepository) -> None:
-        """G7: a running turn past its lease is ended as interrupted, and the next is admitted."""
+    async def test_abandoned_turn_counts_until_it_ends(self, repository: ChatRepository) -> None:
+        """G3, G7: a running turn past its lease makes the session busy, and is told apart."""
         owner = an_owner()
         dead = await repository.admit(new_turn(owner, lease_seconds=EXPIRED))
         session_id = dead.turn.session_id
-        following = await repository.admit(new_turn(owner, session_id))
-        assert (following.turn.number, following.window) == (2, ())
-        ended = await repository.turn(owner, session_id, dead.turn.id)
-        assert (ended.status, ended.error_code) == (TurnStatus.FAILED, "turn_interrupted")
-        assert ended.attempts[0].outcome is AttemptOutcome.ABANDONED
-        page = await repository.messages(owner, session_id, limit=10)
-        assert [message.position for message in page.items] == [1, 2]
+        following = new_turn(owner, session_id, key=KEY)
+        with pytest.raises(SessionBusy) as refused:
+            await repository.admit(following)
+        assert (refused.value.turn_id, refused.value.is_abandoned) == (dead.turn.id, True)
+        turn = await repository.turn(owner, session_id, dead.turn.id)
+        assert replace(turn, attempts=()) == dead.turn
+        assert turn.attempts[0].outcome is AttemptOutcome.PENDING
+        await repository.give_up(
+            ref_of(dead), reply_id=MessageId(uuid4()), error_code="turn_interrupted", now=NOW
+        )
+        admission = await repository.admit(following)
+        assert (admission.turn.number, admission.window, admission.repeated) == (2, (), False)
 
-    async def test_abandoned_turns_elsewhere_stay(self, repository: ChatRepository) -> None:
-        """Ending an abandoned turn on the way in touches no other session, of any owner."""
+    async def test_abandoned_turns_elsewhere_do_not_count(self, repository: ChatRepository) -> None:
+        """G3: an abandoned turn blocks no other session, of any owner."""
         owner = an_owner()
-        others = [
+        idle = await have_turn(repository, owner)
+        for each in (owner, an_owner()):
             await repository.admit(new_turn(each, lease_seconds=EXPIRED))
-            for each in (owner, an_owner())
-        ]
-        dead = await repository.admit(new_turn(owner, lease_seconds=EXPIRED))
-        await repository.admit(new_turn(owner, dead.turn.session_id))
-        for other in others:
-            turn = await repository.turn(other.turn.owner_id, other.turn.session_id, other.turn.id)
-            assert turn.status is TurnStatus.RUNNING
+        assert (await repository.admit(new_turn(owner, idle.session_id))).turn.number == 2
 
     async def test_one_of_many_at_once_is_admitted(self, repository: ChatRepository) -> None:
         """G3: of twenty questions at once exactly one is admitted; nothing is left of the rest."""
@@ -315,6 +330,33 @@ class TurnAdmissionContract(Contract):
         for owner, session_id, turn_id in wrong:
             with pytest.raises(TurnNotFound):
                 await repository.turn(owner, session_id, turn_id)
+
+    async def test_templates_are_kept(self, repository: ChatRepository) -> None:
+        """G9: what requests were made with comes back exactly, under its digest, for good."""
+        options = (("model", "gpt-🤖"), ("temperature", "0.2"), ("seed", ""))
+        prompt = f"You are {uuid4()}. {TEXTS[2]} {TEXTS[3]} {TEXTS[4]}"
+        template = RequestTemplate(
+            system_prompt=prompt, max_tokens=77, history_max_chars=0, options=options
+        )
+        assert await repository.template(template.digest) is None
+        await repository.keep_template(template)
+        kept = await repository.template(template.digest)
+        assert kept is not None
+        assert (kept.system_prompt, kept.max_tokens, kept.history_max_chars) == (prompt, 77, 0)
+        assert dict(kept.options) == dict(options)
+        assert (kept.digest, kept.prompt_format) == (template.digest, template.prompt_format)
+
+    async def test_same_template_twice_is_one(self, repository: ChatRepository) -> None:
+        """G9: a template kept again, also many times at once, stays what it was."""
+        template = replace(TEMPLATE, system_prompt=f"You are {uuid4()}.")
+        await asyncio.gather(*(repository.keep_template(template) for _ in range(10)))
+        await repository.keep_template(template)
+        await repository.keep_template(replace(template, max_tokens=1))
+        assert await repository.template(template.digest) == template
+
+    async def test_unknown_template(self, repository: ChatRepository) -> None:
+        """G9: under a digest nobody has kept anything under there is nothing."""
+        assert await repository.template("0" * 64) is None
 
 
 def _said(admission: Admission) -> list[str]:

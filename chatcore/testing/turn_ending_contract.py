@@ -16,24 +16,23 @@ from chatcore import (
     AttemptOutcome,
     ChatRepository,
     MessageId,
-    OwnerId,
     Role,
-    SessionBusy,
-    SessionId,
     Turn,
     TurnEnd,
     TurnLost,
+    TurnRef,
     TurnStatus,
 )
 
-from .builders import EXPIRED, NOW, an_owner, completed, failed, new_turn, ref_of, stopped
+from .builders import TEMPLATE, an_owner, completed, failed, new_turn, ref_of, stopped
 from .contract import Contract
+from .steps import LATER, abandon, look, start, state_of, stored, try_again, write
 
-LATER = NOW + timedelta(seconds=3)
+OTHER = replace(TEMPLATE, max_tokens=7).digest
 
 
 class TurnEndingContract(Contract):
-    """Cases of `TurnRepository.next_attempt`, `finish` and `end_abandoned`."""
+    """Cases of `TurnRepository.next_attempt` and `finish`."""
 
     async def test_finish_stores_the_reply(self, repository: ChatRepository) -> None:
         """G1: ending well stores reply, outcome, reason, model and usage together."""
@@ -79,28 +78,24 @@ class TurnEndingContract(Contract):
         """G7: whoever comes after the end is refused and changes nothing."""
         ref = ref_of(await repository.admit(new_turn(an_owner())))
         await repository.finish(ref, completed("first", now=LATER))
-        before = await _state(repository, ref.owner_id, ref.session_id)
+        before = await state_of(repository, ref)
         for end in (completed("second", now=LATER), failed(now=LATER), stopped("", now=LATER)):
             with pytest.raises(TurnLost):
                 await repository.finish(ref, end)
         with pytest.raises(TurnLost):
-            await repository.next_attempt(ref, error_code="x", request_digest="d", now=LATER)
-        assert await _state(repository, ref.owner_id, ref.session_id) == before
+            await try_again(repository, ref)
+        assert await state_of(repository, ref) == before
 
     async def test_stale_attempt_changes_nothing(self, repository: ChatRepository) -> None:
         """G7: an attempt that is no longer the latest can neither end the turn nor move it on."""
         old = ref_of(await repository.admit(new_turn(an_owner())))
-        new = await repository.next_attempt(
-            old, error_code="llm_timeout", request_digest="d1", now=LATER
-        )
+        new = await try_again(repository, old)
         assert new == replace(old, attempt=2)
         for end in (completed("of the old one"), failed()):
             with pytest.raises(TurnLost):
                 await repository.finish(old, end)
         with pytest.raises(TurnLost):
-            await repository.next_attempt(
-                old, error_code="llm_timeout", request_digest="d1", now=LATER + timedelta(1)
-            )
+            await try_again(repository, old, now=LATER + timedelta(1))
         turn = await repository.finish(new, completed("of the new one"))
         assert turn.reply is not None
         assert turn.reply.content == "of the new one"
@@ -108,9 +103,7 @@ class TurnEndingContract(Contract):
     async def test_attempts_are_on_record(self, repository: ChatRepository) -> None:
         """G7: a failed attempt is closed with its code, the next is pending before it is sent."""
         first = ref_of(await repository.admit(new_turn(an_owner())))
-        second = await repository.next_attempt(
-            first, error_code="llm_timeout", request_digest="d1", now=LATER
-        )
+        second = await try_again(repository, first, template=OTHER, stream=True)
         turn = await repository.turn(first.owner_id, first.session_id, first.turn_id)
         assert (turn.status, turn.attempt) == (TurnStatus.RUNNING, 2)
         closed, opened = turn.attempts
@@ -118,17 +111,60 @@ class TurnEndingContract(Contract):
         assert (closed.request_digest, closed.ended_at) == ("d1", LATER)
         assert (opened.outcome, opened.started_at) == (AttemptOutcome.PENDING, LATER)
         assert opened.window == closed.window
+        assert (closed.template, closed.stream) == (TEMPLATE.digest, False)
+        assert (opened.template, opened.stream, opened.request_digest) == (OTHER, True, None)
         # A repeat whose answer was lost finds itself.
-        again = await repository.next_attempt(
-            first, error_code="llm_timeout", request_digest="d1", now=LATER
-        )
-        assert again == second
+        assert await try_again(repository, first, template=OTHER, stream=True) == second
+        assert await repository.turn(first.owner_id, first.session_id, first.turn_id) == turn
+
+    async def test_no_request_was_made(self, repository: ChatRepository) -> None:
+        """G9: an attempt that failed before its request was made has no digest on record."""
+        first = await start(repository, an_owner())
+        await try_again(repository, first, request_digest="")
+        assert (await stored(repository, first)).attempts[0].request_digest is None
+
+    async def test_recorded_digest_is_kept(self, repository: ChatRepository) -> None:
+        """G9: a digest that a beat recorded outlives an end, or a failure, that names none."""
+        first = await start(repository, an_owner())
+        await write(repository, first, "", digest="a" * 64)
+        second = await try_again(repository, first, request_digest="")
+        await write(repository, second, "", digest="b" * 64)
+        await repository.finish(second, failed())
+        attempts = (await stored(repository, first)).attempts
+        assert [attempt.request_digest for attempt in attempts] == ["a" * 64, "b" * 64]
+
+    async def test_end_carries_the_text(self, repository: ChatRepository) -> None:
+        """G1: the reply is what the end says, not what the journal held; that is dropped."""
+        for end in (completed("the whole"), failed("the most"), stopped("the part"), failed("")):
+            ref = await start(repository, an_owner(), written="something else")
+            turn = await repository.finish(ref, end)
+            assert (turn.reply.content if turn.reply else "") == end.text
+            assert (await look(repository, ref)).text == ""
+
+    async def test_late_end_is_stored(self, repository: ChatRepository) -> None:
+        """G7: past its lease an attempt may still end the turn, until somebody else has it."""
+        for end in (completed("late"), failed(), stopped("part")):
+            ref = await abandon(repository, an_owner())
+            assert (await repository.finish(ref, end)).status is end.status
+
+    async def test_next_attempts_at_once_are_one(self, repository: ChatRepository) -> None:
+        """G7: the same step repeated at once is one step; at another moment it is refused."""
+        for _ in range(10):
+            ref = await start(repository, an_owner(), max_attempts=9)
+            moments = [LATER] * 5 + [LATER + timedelta(seconds=number) for number in range(1, 6)]
+            tries = [try_again(repository, ref, now=moment) for moment in moments]
+            results = await asyncio.gather(*tries, return_exceptions=True)
+            moved = [result for result in results if isinstance(result, TurnRef)]
+            assert set(moved) == {replace(ref, attempt=2)}
+            assert len(moved) in {1, 5}
+            assert sum(isinstance(result, TurnLost) for result in results) == 10 - len(moved)
+            assert len((await stored(repository, ref)).attempts) == 2
 
     async def test_last_attempt_has_no_next(self, repository: ChatRepository) -> None:
         """G7: the model is asked at most max_attempts times."""
         ref = ref_of(await repository.admit(new_turn(an_owner(), max_attempts=1)))
         with pytest.raises(TurnLost):
-            await repository.next_attempt(ref, error_code="x", request_digest="d", now=LATER)
+            await try_again(repository, ref)
         turn = await repository.turn(ref.owner_id, ref.session_id, ref.turn_id)
         assert (turn.attempt, len(turn.attempts)) == (1, 1)
 
@@ -163,56 +199,6 @@ class TurnEndingContract(Contract):
         assert [message.position for message in page.items] == [1, 2, 3][: 3 if stored.reply else 2]
         assert page.items[-1].id == following.turn.question_id
 
-    async def test_sweep_ends_only_abandoned_turns(self, repository: ChatRepository) -> None:
-        """G7: the sweep ends turns past their lease, of any owner, and leaves the others alone."""
-        alive = ref_of(await repository.admit(new_turn(an_owner())))
-        dead = [
-            ref_of(await repository.admit(new_turn(an_owner(), lease_seconds=EXPIRED)))
-            for _ in range(3)
-        ]
-        ended = 0
-        while found := await repository.end_abandoned(limit=2, now=LATER):
-            assert found <= 2
-            ended += found
-        assert ended >= 3
-        for ref in dead:
-            turn = await repository.turn(ref.owner_id, ref.session_id, ref.turn_id)
-            assert (turn.status, turn.error_code) == (TurnStatus.FAILED, "turn_interrupted")
-            with pytest.raises(TurnLost):
-                await repository.finish(ref, completed())
-            following = await repository.admit(new_turn(ref.owner_id, ref.session_id))
-            assert following.turn.number == 2
-        turn = await repository.turn(alive.owner_id, alive.session_id, alive.turn_id)
-        assert turn.status is TurnStatus.RUNNING
-
-    async def test_renewed_lease_keeps_a_turn_alive(self, repository: ChatRepository) -> None:
-        """G7: a turn whose lease was renewed in time is neither swept nor blocked out."""
-        refs = [
-            ref_of(await repository.admit(new_turn(an_owner(), lease_seconds=EXPIRED)))
-            for _ in range(3)
-        ]
-        held = await repository.renew(refs[:2], lease_seconds=60)
-        assert held == {ref.turn_id for ref in refs[:2]}
-        while await repository.end_abandoned(limit=100, now=LATER):
-            pass
-        states = [await repository.turn(ref.owner_id, ref.session_id, ref.turn_id) for ref in refs]
-        assert [turn.status.value for turn in states] == ["running", "running", "failed"]
-        with pytest.raises(SessionBusy):
-            await repository.admit(new_turn(refs[0].owner_id, refs[0].session_id))
-
-    async def test_only_held_turns_are_renewed(self, repository: ChatRepository) -> None:
-        """G7: who lost a turn learns it from renewing; nobody else's lease is touched."""
-        ended, erased, stale, foreign, held = [
-            ref_of(await repository.admit(new_turn(an_owner()))) for _ in range(5)
-        ]
-        await repository.finish(ended, completed())
-        await repository.erase(erased.owner_id, erased.session_id, now=NOW)
-        await repository.next_attempt(stale, error_code="x", request_digest="d", now=LATER)
-        wrong = replace(foreign, owner_id=an_owner())
-        refs = (ended, erased, stale, wrong, held)
-        assert await repository.renew(refs, lease_seconds=60) == {held.turn_id}
-        assert await repository.renew((), lease_seconds=60) == frozenset()
-
     async def test_reply_id_belongs_to_one_reply(self, repository: ChatRepository) -> None:
         """Two turns that end at the same moment with other ids are not taken for one another."""
         ref = ref_of(await repository.admit(new_turn(an_owner())))
@@ -220,11 +206,3 @@ class TurnEndingContract(Contract):
         await repository.finish(ref, end)
         with pytest.raises(TurnLost):
             await repository.finish(ref, replace(end, reply_id=MessageId(uuid4())))
-
-
-async def _state(repository: ChatRepository, owner: OwnerId, session_id: SessionId) -> object:
-    page = await repository.messages(owner, session_id, limit=100)
-    return [
-        (message, await repository.turn(owner, session_id, message.turn_id))
-        for message in page.items
-    ]

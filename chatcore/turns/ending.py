@@ -21,20 +21,19 @@ from chatcore.turns.running import RunningTurn
 
 _FINISH_PAUSE_SECONDS = 0.25
 _FINISH_PAUSE_MAX_SECONDS = 5.0
-_PATIENCE_SECONDS = 8.0
 
 
 def ended_with(
-    result: LLMReply | str, *, digest: str | None, reply_id: MessageId, now: datetime
+    result: LLMReply | str, turn: RunningTurn, *, reply_id: MessageId, now: datetime
 ) -> TurnEnd:
-    """Return the end of a turn that has an answer, or the code of a failure."""
+    """Return the end of a turn that has an answer, or the code of a failure and perhaps a part."""
     if isinstance(result, str):
         return TurnEnd(
             status=TurnStatus.FAILED,
             reply_id=reply_id,
-            text="",
+            text=turn.text,
             now=now,
-            request_digest=digest,
+            request_digest=turn.digest,
             error_code=result,
         )
     return TurnEnd(
@@ -43,9 +42,20 @@ def ended_with(
         text=result.text,
         now=now,
         model=result.model,
-        request_digest=digest,
+        request_digest=turn.digest,
         finish_reason=result.finish_reason,
         usage=result.usage,
+    )
+
+
+def stopped_with_part(turn: RunningTurn, *, reply_id: MessageId, now: datetime) -> TurnEnd:
+    """Return the end of a turn whose owner wants no more of it."""
+    return TurnEnd(
+        status=TurnStatus.STOPPED,
+        reply_id=reply_id,
+        text=turn.text,
+        now=now,
+        request_digest=turn.digest,
     )
 
 
@@ -55,7 +65,7 @@ class Ending:
     Args:
         repository: Where turns live.
         observer: Is told what was stored.
-        policy: How long a turn may last.
+        policy: How patient who waits is.
 
     Attributes:
         must_hurry: The process is about to end: an end that cannot be stored now is given up.
@@ -69,31 +79,28 @@ class Ending:
         self._policy = policy
         self.must_hurry = False
 
-    async def store(self, turn: RunningTurn, end: TurnEnd, told: asyncio.Future[Turn]) -> Turn:
+    async def store(self, turn: RunningTurn, end: TurnEnd) -> Turn:
         """Store the end; while the store does not answer, keep it and try again.
 
-        Args:
-            turn: The turn, held by the attempt that ends it.
-            end: How it ends.
-            told: Who waits is told through this that the store does not answer, after a while; the
-                end is kept as long as the turn could have lasted.
+        Readers are told after a while that the store does not answer; the end is kept as long as
+        the turn could have lasted.
 
         Raises:
             TurnLost: It is somebody else's by now.
             StorageUnavailable: Given up.
         """
         ref, pause = turn.ref, _FINISH_PAUSE_SECONDS
-        patient_until = time.monotonic() + _PATIENCE_SECONDS
-        give_up_at = max(turn.started + self._policy.deadline_seconds, patient_until)
+        patient_until = time.monotonic() + self._policy.storage_patience_seconds
+        give_up_at = max(turn.deadline, patient_until)
         while True:
             try:
                 stored = await self._repository.finish(ref, end)
             except StorageUnavailable as error:
                 now = time.monotonic()
                 if now > give_up_at or self.must_hurry:
-                    raise
-                if now + pause > patient_until and not told.done():
-                    told.set_exception(_waiting_to_be_stored(ref, error))
+                    raise waiting_to_be_stored(ref, error) from None
+                if now + pause > patient_until and turn.live.trouble is None:
+                    turn.live.fail(waiting_to_be_stored(ref, error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _FINISH_PAUSE_MAX_SECONDS)
             else:
@@ -101,5 +108,6 @@ class Ending:
                 return stored
 
 
-def _waiting_to_be_stored(ref: TurnRef, error: StorageUnavailable) -> StorageUnavailable:
+def waiting_to_be_stored(ref: TurnRef, error: StorageUnavailable) -> StorageUnavailable:
+    """Return the error with the turn it is about, so that one can come back to it."""
     return StorageUnavailable(str(error), session_id=ref.session_id, turn_id=ref.turn_id)

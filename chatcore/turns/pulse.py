@@ -1,66 +1,108 @@
-"""Room 1, the hexagon: shows that this process is alive, for all its running turns together.
+"""Room 1, the hexagon: the heartbeat of this process, for all its running turns together.
 
-May import: standard library, chatcore.errors, chatcore.ports, chatcore.turns.
+May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Collection
 
 from chatcore.errors import StorageUnavailable
-from chatcore.ports.turn_repository import TurnRepository
-from chatcore.turns.running import RunningTurn
+from chatcore.model.journal import Beat
+from chatcore.model.policy import ChatPolicy
+from chatcore.ports.reply_journal import ReplyJournal
+from chatcore.turns.running import Cut, RunningTurn
 
-_BEATS_A_LEASE = 5
+_BEATS_A_LEASE = 10
+_LONGEST_SILENCE_SECONDS = 1.5
+_LAST_BEAT_SECONDS = 1.0
 
 
 class Pulse:
-    """One loop a process: renews all leases in one call. Nothing running, nothing sent.
+    """One loop a process: writes down new text and renews leases, in one call for all turns.
+
+    What does not come back from that call was stopped, taken over or erased: its turn is cut off
+    from the model, and writes nothing more. Nothing running, nothing sent.
 
     Args:
-        repository: Where turns live.
-        lease_seconds: How long a lease lasts; it is renewed five times as often.
+        journal: Where text and leases are kept.
+        policy: How often, and how long a lease lasts.
     """
 
-    def __init__(self, repository: TurnRepository, *, lease_seconds: float) -> None:
-        self._repository = repository
-        self._lease_seconds = lease_seconds
+    def __init__(self, journal: ReplyJournal, *, policy: ChatPolicy) -> None:
+        self._journal = journal
+        self._policy = policy
+        # So that a turn ended elsewhere is cut off within two seconds, whatever the lease.
+        self._silence_seconds = min(policy.lease_seconds / _BEATS_A_LEASE, _LONGEST_SILENCE_SECONDS)
         self._turns: set[RunningTurn] = set()
         self._loop: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     def add(self, turn: RunningTurn) -> None:
-        """Renew this turn's lease from now on."""
+        """Keep this turn alive from now on."""
         self._turns.add(turn)
         if self._loop is None or self._loop.done():
-            self._loop = asyncio.create_task(self._beat(), name="pulse")
+            self._loop = asyncio.create_task(self._beat_on(), name="pulse")
 
     def discard(self, turn: RunningTurn) -> None:
-        """Renew it no longer."""
+        """Keep it alive no longer."""
         self._turns.discard(turn)
 
+    async def flush(self, turns: Collection[RunningTurn]) -> None:
+        """Write down what has come of these turns by now.
+
+        Raises:
+            StorageUnavailable: The store did not answer.
+        """
+        await self._write(turns, self._policy.lease_seconds)
+
+    async def release(self, turns: Collection[RunningTurn]) -> None:
+        """Write down what has come of these turns, and give them away.
+
+        Raises:
+            StorageUnavailable: The store did not answer: their leases will run out.
+        """
+        self._turns.difference_update(turns)
+        if any(turn.has_pending for turn in turns):
+            # What is in doubt goes first and alone; the rest follows.
+            await self._write(turns, self._policy.lease_seconds)
+        await self._write(turns, 0.0)
+
     async def close(self) -> None:
-        """Stop beating."""
+        """Stop beating. A call that is on its way is waited for, not cut off."""
+        self._turns.clear()
         if self._loop is not None:
+            await asyncio.wait([self._loop], timeout=_LAST_BEAT_SECONDS)
             self._loop.cancel()
-            await asyncio.wait([self._loop])
 
-    def interrupt_all(self) -> None:
-        """Have every running turn end now."""
-        for turn in self._turns:
-            turn.interrupt()
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease_seconds / _BEATS_A_LEASE)
-            if not self._turns:
-                return
-            # Turns that end meanwhile are missing from the answer and are no longer ours to lose;
-            # one that goes on to its next attempt is asked for again the next time.
-            asked = {turn.ref: turn for turn in self._turns}
+    async def _beat_on(self) -> None:
+        while self._turns:
+            await asyncio.sleep(self._policy.pulse_seconds)
             try:
-                held = await self._repository.renew(tuple(asked), lease_seconds=self._lease_seconds)
+                await self._write(self._turns, self._policy.lease_seconds, only_news=True)
             except StorageUnavailable:
                 continue
-            for ref, turn in asked.items():
-                if ref.turn_id not in held and turn in self._turns and turn.ref == ref:
-                    turn.lose()
+
+    async def _write(
+        self, turns: Collection[RunningTurn], lease_seconds: float, *, only_news: bool = False
+    ) -> None:
+        async with self._one_at_a_time:
+            sent = time.monotonic()
+            beats: dict[RunningTurn, Beat] = {}
+            for turn in turns:
+                is_fresh = only_news and sent - turn.renewed < self._silence_seconds
+                beat = turn.next_beat(only_news=is_fresh)
+                if beat is not None:
+                    beats[turn] = beat
+            if not beats:
+                return
+            held = await self._journal.beat(tuple(beats.values()), lease_seconds=lease_seconds)
+            for turn, beat in beats.items():
+                if beat.ref.turn_id in held:
+                    turn.acknowledge(beat, sent=sent)
+                # One that ended meanwhile is not ours to lose; one that went on to its next attempt
+                # is asked for again the next time.
+                elif turn in self._turns and turn.ref == beat.ref:
+                    turn.cut(Cut.LOST)

@@ -1,38 +1,39 @@
 """Room 1, the hexagon: admits and runs turns, each in a task of its own, never in a request's.
 
-May import: standard library, chatcore.errors, chatcore.model, chatcore.ports,
-chatcore.prompt_builder, chatcore.turns.
+May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 
-from chatcore.errors import (
-    INTERNAL_ERROR,
-    ServiceStopping,
-    TurnLost,
-)
-from chatcore.model.ids import MessageId, TurnId
+from chatcore.errors import ServiceStopping, SessionBusy, StorageUnavailable
+from chatcore.model.admission import Admission, NewTurn, OnBusy
+from chatcore.model.ids import OwnerId, SessionId
 from chatcore.model.policy import ChatPolicy
-from chatcore.model.prompt import Prompt
-from chatcore.model.turn import Admission, NewTurn, Turn, TurnEnd
+from chatcore.model.turn import Turn
+from chatcore.ports.chat_repository import ChatRepository
 from chatcore.ports.clock import Clock, IdSource
-from chatcore.ports.llm import LLMPort, LLMReply
+from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
-from chatcore.ports.turn_repository import TurnRepository
-from chatcore.prompt_builder import build_prompt
 from chatcore.turns.asking import Asking
-from chatcore.turns.ending import Ending, ended_with
+from chatcore.turns.ending import Ending
+from chatcore.turns.life import Life
+from chatcore.turns.live_reply import LiveReply
 from chatcore.turns.pulse import Pulse
-from chatcore.turns.running import RunningTurn, TurnHandle, ref_of
+from chatcore.turns.running import Begun, Cut, ref_of
+from chatcore.turns.running_turns import RunningTurns
+from chatcore.turns.sweeping import Sweeper
+from chatcore.turns.taking_over import TakingOver
+from chatcore.turns.tasks import Tasks
+from chatcore.turns.template import TemplateKeeper
+from chatcore.turns.watching import Watcher
 
-_LAST_WRITES_SECONDS = 2.0
+_LAST_WORDS_SECONDS = 2.0
 
 
 class TurnRunner:
-    """Runs turns to their end, whoever is or is not waiting for them (guarantee G5).
+    """Runs turns to their end, whoever is or is not reading them (guarantee G5).
 
     Args:
         repository: Where turns live.
@@ -41,12 +42,17 @@ class TurnRunner:
         ids: Makes the replies' ids.
         observer: Is told what happens.
         policy: Deadlines and limits.
+
+    Attributes:
+        turns: Those that run here.
+        sweeper: Finds the turns of dead processes.
+        watcher: Follows the turns of other processes.
     """
 
     def __init__(
         self,
         *,
-        repository: TurnRepository,
+        repository: ChatRepository,
         llm: LLMPort,
         clock: Clock,
         ids: IdSource,
@@ -54,118 +60,146 @@ class TurnRunner:
         policy: ChatPolicy,
     ) -> None:
         self._repository = repository
-        self._asking = Asking(
-            llm=llm, repository=repository, clock=clock, observer=observer, policy=policy
-        )
-        self._clock = clock
-        self._ids = ids
+        self._template = TemplateKeeper(repository, llm=llm, policy=policy)
         self._observer = observer
-        self._policy = policy
         self._ending = Ending(repository, observer=observer, policy=policy)
-        self._pulse = Pulse(repository, lease_seconds=policy.lease_seconds)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ends: dict[TurnId, asyncio.Future[Turn]] = {}
-        self._must_end = False
+        self._pulse = Pulse(repository, policy=policy)
+        self._tasks = Tasks()
         self.is_closing = False
+        self.turns = RunningTurns(self._pulse)
+        self.watcher = Watcher(repository, policy=policy, on_abandoned=self._sweep_session)
+        self._life = Life(
+            self.turns,
+            asking=self._make_asking(llm, clock, policy),
+            ending=self._ending,
+            watcher=self.watcher,
+            clock=clock,
+            ids=ids,
+            observer=observer,
+        )
+        self._taking_over = self._make_successor(clock, policy)
+        self.sweeper = self._make_sweeper(clock, ids, policy)
 
-    def begin(self, new: NewTurn) -> TurnHandle:
+    def _make_asking(self, llm: LLMPort, clock: Clock, policy: ChatPolicy) -> Asking:
+        return Asking(
+            llm=llm,
+            repository=self._repository,
+            clock=clock,
+            observer=self._observer,
+            policy=policy,
+            template=self._template.digest,
+        )
+
+    def _make_sweeper(self, clock: Clock, ids: IdSource, policy: ChatPolicy) -> Sweeper:
+        return Sweeper(
+            self._repository,
+            successor=self._taking_over,
+            clock=clock,
+            ids=ids,
+            observer=self._observer,
+            policy=policy,
+        )
+
+    def _make_successor(self, clock: Clock, policy: ChatPolicy) -> TakingOver:
+        return TakingOver(
+            self._repository,
+            turns=self.turns,
+            life=self._life,
+            watcher=self.watcher,
+            template=self._template,
+            tasks=self._tasks,
+            clock=clock,
+            policy=policy,
+        )
+
+    @property
+    def template(self) -> str:
+        """Digest of what this process makes its requests with."""
+        return self._template.digest
+
+    def begin(self, new: NewTurn) -> asyncio.Future[Begun]:
         """Start a task that admits a turn and runs it to its end.
 
         Admitting is the task's too: a caller cancelled in the middle of it would otherwise leave a
         turn that nobody runs.
+
+        Returns:
+            Done when the turn is admitted or refused. Waiting for it must be shielded.
 
         Raises:
             ServiceStopping: `drain` was called.
         """
         if self.is_closing:
             raise ServiceStopping
-        loop = asyncio.get_running_loop()
-        handle = TurnHandle(loop.create_future(), loop.create_future())
-        for future in (handle.admitted, handle.ended):
-            # Whoever waits has the error; nobody waiting is no fault.
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        task = asyncio.create_task(self._live(new, handle), name=f"turn {new.turn_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return handle
+        self.sweeper.note_work()
+        begun: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
+        # Whoever waits has the error; nobody waiting is no fault.
+        begun.add_done_callback(lambda done: done.cancelled() or done.exception())
+        _ = self._tasks.spawn(self._live(new, begun), name=f"turn {new.turn_id}")
+        return begun
 
-    def running(self, turn_id: TurnId) -> asyncio.Future[Turn] | None:
-        """Return the end of a turn that runs in this process. Waiting for it must be shielded."""
-        return self._ends.get(turn_id)
+    def live_of(self, turn: Turn) -> LiveReply:
+        """Return the reply of a turn that the store says is running, wherever it runs."""
+        self.sweeper.note_work()
+        return self._taking_over.reply_of(turn)
 
     async def drain(self, *, timeout_seconds: float) -> None:
-        """Admit nothing more, let running turns finish, then end the rest as interrupted."""
+        """Admit nothing more, let running turns finish, then hand the rest over to others."""
         self.is_closing = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_seconds)
-        self._must_end = self._ending.must_hurry = True
-        self._pulse.interrupt_all()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_LAST_WRITES_SECONDS)
+        self.sweeper.stop()
+        self.watcher.close()
+        await self._tasks.wait(timeout_seconds=timeout_seconds)
+        self._ending.must_hurry = True
+        self.turns.hand_over()
+        await self._tasks.wait(timeout_seconds=_LAST_WORDS_SECONDS)
+        try:
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await self._pulse.release(self._life.handed_over)
+        except (StorageUnavailable, TimeoutError):
+            pass  # Their leases run out by themselves.
+        self._life.tell_handed_over()
         await self._pulse.close()
 
-    async def _live(self, new: NewTurn, handle: TurnHandle) -> None:
+    async def _sweep_session(self, owner_id: OwnerId, session_id: SessionId) -> None:
+        await self.sweeper.sweep((owner_id, session_id))
+
+    async def _live(self, new: NewTurn, begun: asyncio.Future[Begun]) -> None:
         try:
-            admission = await self._repository.admit(new)
+            admission = await self._admit(new)
         except Exception as error:  # noqa: BLE001  # told to whoever began the turn
-            handle.admitted.set_exception(error)
+            begun.set_exception(error)
             return
         ref = ref_of(admission.turn)
         self._observer.turn_admitted(ref, repeated=admission.repeated)
         if admission.repeated:
-            handle.admitted.set_result(admission)
+            begun.set_result(Begun(admission, None))
             return
-        self._ends[new.turn_id] = handle.ended
-        handle.admitted.set_result(admission)
-        turn = RunningTurn(ref=ref, prompt=self._prompt(new, admission), started=time.monotonic())
-        turn.is_interrupted = self._must_end
-        await self._live_on(turn, handle.ended)
-
-    async def _live_on(self, turn: RunningTurn, ended: asyncio.Future[Turn]) -> None:
-        self._pulse.add(turn)
-        try:
-            stored = await self._ending.store(turn, await self._run(turn), ended)
-        except Exception as error:  # noqa: BLE001  # told to whoever waits
-            self._tell(turn, error)
-            if not ended.done():
-                ended.set_exception(error)
-        else:
-            if not ended.done():
-                ended.set_result(stored)
-        finally:
-            self._pulse.discard(turn)
-            del self._ends[turn.ref.turn_id]
-
-    def _prompt(self, new: NewTurn, admission: Admission) -> Prompt:
-        return build_prompt(
-            system_prompt=self._policy.system_prompt,
-            window=admission.window,
-            turn_id=new.turn_id,
-            question=new.text,
-            quote=new.quote,
-            max_tokens=self._policy.max_tokens,
-            history_max_chars=self._policy.history_max_chars,
+        turn = self.turns.enter(
+            ref,
+            live=self._taking_over.known_reply(ref),
+            make_prompt=self._template.prompt(new.turn_id, new.text, new.quote, admission.window),
+            stream=new.stream,
+            max_attempts=new.max_attempts,
+            seconds_left=new.deadline_seconds,
         )
+        turn.task = asyncio.current_task()
+        begun.set_result(Begun(admission, turn.live))
+        await self._life.run(turn)
 
-    async def _run(self, turn: RunningTurn) -> TurnEnd:
-        """Get an answer, or find out why there is none."""
-        result: LLMReply | str
+    async def _admit(self, new: NewTurn) -> Admission:
+        await self._template.keep()
+        if new.on_busy is OnBusy.SUPERSEDE:
+            await self._pulse.flush(self.turns.of_session(new.owner_id, new.session_id))
         try:
-            result = await self._asking.ask(turn)
-        except TurnLost:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever broke, the turn must end
-            self._observer.turn_broken(turn.ref, error)
-            result = INTERNAL_ERROR
-        return ended_with(
-            result,
-            digest=turn.digest,
-            reply_id=MessageId(self._ids.new_id()),
-            now=self._clock.now(),
-        )
-
-    def _tell(self, turn: RunningTurn, error: Exception) -> None:
-        if isinstance(error, TurnLost):
-            self._observer.turn_lost(turn.ref)
-        else:
-            self._observer.turn_broken(turn.ref, error)
+            admission = await self._repository.admit(new)
+        except SessionBusy as busy:
+            if not busy.is_abandoned:
+                raise
+            # Nobody may have noticed yet; then it goes on here, or is out of the way.
+            await self.sweeper.sweep((new.owner_id, new.session_id))
+            admission = await self._repository.admit(new)
+        if admission.superseded is not None:
+            stopped = self.turns.find(new.owner_id, admission.superseded)
+            if stopped is not None:
+                stopped.cut(Cut.LOST)
+        return admission

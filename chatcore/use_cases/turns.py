@@ -1,26 +1,25 @@
 """Room 1, the hexagon: asking, and what becomes of it.
 
-May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
+May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns,
+chatcore.use_cases.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from chatcore.errors import RETRYABLE_TURN_CODES, ServiceStopping, TurnFailed
-from chatcore.model.ids import OwnerId, SessionId, TurnId
-from chatcore.model.message import Quote, TurnStatus
+from chatcore.errors import StorageUnavailable
+from chatcore.model.admission import OnBusy
+from chatcore.model.ids import MessageId, OwnerId, SessionId
+from chatcore.model.message import Quote
 from chatcore.model.policy import ChatPolicy
-from chatcore.model.turn import Answer, Turn
+from chatcore.model.turn import Answer
+from chatcore.ports.chat_repository import ChatRepository
 from chatcore.ports.clock import Clock, IdSource
-from chatcore.ports.llm import LLMPort
-from chatcore.ports.turn_observer import TurnObserver
-from chatcore.ports.turn_repository import TurnRepository
-from chatcore.turns.admission import new_turn
+from chatcore.turns.admission import Asked, Replaced, new_turn
+from chatcore.turns.reader import TurnReader
 from chatcore.turns.runner import TurnRunner
-
-_POLL_SECONDS = 0.25
-_POLLS_A_SWEEP = 20
+from chatcore.use_cases.following import open_reader
 
 
 class TurnUseCases:
@@ -28,30 +27,26 @@ class TurnUseCases:
 
     Args:
         repository: Where turns live.
-        llm: Who answers.
+        runner: Runs them.
         clock: Tells the time.
         ids: Makes ids.
-        observer: Is told what happens to turns.
         policy: The operator's choices.
     """
 
     def __init__(
         self,
         *,
-        repository: TurnRepository,
-        llm: LLMPort,
+        repository: ChatRepository,
+        runner: TurnRunner,
         clock: Clock,
         ids: IdSource,
-        observer: TurnObserver,
         policy: ChatPolicy,
     ) -> None:
         self._turns = repository
+        self._runner = runner
         self._clock = clock
         self._ids = ids
         self._policy = policy
-        self._runner = TurnRunner(
-            repository=repository, llm=llm, clock=clock, ids=ids, observer=observer, policy=policy
-        )
 
     async def send(
         self,
@@ -61,6 +56,7 @@ class TurnUseCases:
         session_id: SessionId | None = None,
         quote: Quote | None = None,
         idempotency_key: str | None = None,
+        on_busy: OnBusy = OnBusy.REJECT,
     ) -> Answer:
         """Ask a question and wait for the stored reply. Cancelling the wait stops nothing.
 
@@ -71,6 +67,8 @@ class TurnUseCases:
             quote: The passage it is about.
             idempotency_key: 1 to 255 printable ASCII characters. A repeat with the same key and
                 the same contents gets the first call's turn, running or ended.
+            on_busy: What to do while another turn of the session is running: reject this one, or
+                stop that one, keeping its part.
 
         Returns:
             The completed (or stopped) turn and its reply.
@@ -85,67 +83,164 @@ class TurnUseCases:
             ServiceStopping: The process is shutting down.
             StorageUnavailable: The store did not answer.
         """
-        new = new_turn(
+        asked = Asked(
             owner_id=owner_id,
             session_id=session_id,
             text=text,
             quote=quote,
             idempotency_key=idempotency_key,
+            on_busy=on_busy,
+            stream=False,
+        )
+        reader = await self._begin(asked)
+        return await reader.answer()
+
+    async def stream(
+        self,
+        owner_id: OwnerId,
+        text: str,
+        *,
+        session_id: SessionId | None = None,
+        quote: Quote | None = None,
+        idempotency_key: str | None = None,
+        on_busy: OnBusy = OnBusy.REJECT,
+    ) -> TurnReader:
+        """Ask a question and read the reply while it is written; arguments and errors as `send`.
+
+        Returns:
+            A reader, as soon as the question is stored. Leaving it stops nothing; whoever comes
+            back uses `follow`.
+        """
+        asked = Asked(
+            owner_id=owner_id,
+            session_id=session_id,
+            text=text,
+            quote=quote,
+            idempotency_key=idempotency_key,
+            on_busy=on_busy,
+            stream=True,
+        )
+        return await self._begin(asked)
+
+    async def regenerate(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        message_id: MessageId,
+        *,
+        idempotency_key: str | None = None,
+        on_busy: OnBusy = OnBusy.REJECT,
+        stream: bool = False,
+    ) -> TurnReader:
+        """Ask a question again, in a new turn that takes the old one's place.
+
+        That turn and all after it are superseded: they stay stored and leave the window.
+
+        Args:
+            owner_id: Whose conversation.
+            session_id: Which one.
+            message_id: The question, or its reply.
+            idempotency_key: As in `send`.
+            on_busy: As in `send`.
+            stream: Whether parts are wanted: then the model is asked for them.
+
+        Returns:
+            A reader; `await reader.answer()` waits for the whole reply.
+
+        Raises:
+            MessageNotFound: No such message in this session of this owner.
+            MessageSuperseded: Another turn has taken its place already.
+            SessionBusy: Another turn of the session is running.
+            IdempotencyKeyReused: The key was used for something else.
+            ServiceStopping: The process is shutting down.
+            StorageUnavailable: The store did not answer.
+        """
+        question = await self._turns.question(owner_id, session_id, message_id)
+        asked = Asked(
+            owner_id=owner_id,
+            session_id=session_id,
+            text=question.text,
+            quote=question.quote,
+            idempotency_key=idempotency_key,
+            on_busy=on_busy,
+            stream=stream,
+            replaces=Replaced("regenerate", message_id, question.turn_number),
+        )
+        return await self._begin(asked)
+
+    async def edit(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        message_id: MessageId,
+        text: str,
+        *,
+        quote: Quote | None = None,
+        keep_quote: bool = False,
+        idempotency_key: str | None = None,
+        on_busy: OnBusy = OnBusy.REJECT,
+        stream: bool = False,
+    ) -> TurnReader:
+        """Ask another question in the place of one; the rest as in `regenerate`.
+
+        Args:
+            owner_id: Whose conversation.
+            session_id: Which one.
+            message_id: The question, or its reply.
+            text: The new question.
+            quote: The passage it is about.
+            keep_quote: Take the old question's passage instead.
+            idempotency_key: As in `send`.
+            on_busy: As in `send`.
+            stream: Whether parts are wanted.
+
+        Raises:
+            InvalidInput: A text is blank, too long, or cannot be stored. The rest: `regenerate`.
+        """
+        question = await self._turns.question(owner_id, session_id, message_id)
+        asked = Asked(
+            owner_id=owner_id,
+            session_id=session_id,
+            text=text,
+            quote=question.quote if keep_quote else quote,
+            idempotency_key=idempotency_key,
+            on_busy=on_busy,
+            stream=stream,
+            replaces=Replaced("edit", message_id, question.turn_number),
+        )
+        return await self._begin(asked)
+
+    async def _begin(self, asked: Asked) -> TurnReader:
+        new = new_turn(
+            asked,
             policy=self._policy,
+            template=self._runner.template,
             ids=self._ids,
             now=self._clock.now(),
         )
-        handle = self._runner.begin(new)
-        admission = await asyncio.shield(handle.admitted)
-        if admission.repeated:
-            turn = await self._wait_for(admission.turn)
-        else:
-            turn = await asyncio.shield(handle.ended)
-        return _answer(turn, repeated=admission.repeated)
+        begun = await asyncio.shield(self._runner.begin(new))
+        turn = begun.admission.turn
+        if begun.live is None:
+            return open_reader(self._runner, turn, repeated=True)
+        return TurnReader(begun.live, session_id=turn.session_id, turn_id=turn.id)
 
-    async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
-        """Return one turn with its reply and its attempts.
+    async def start(self) -> None:
+        """Go on with turns that a dead process left running, now and from time to time.
 
-        Raises:
-            TurnNotFound: No such turn in this session of this owner.
-            StorageUnavailable: The store did not answer.
+        A store that does not answer now is asked again soon.
         """
-        return await self._turns.turn(owner_id, session_id, turn_id)
-
-    async def recover(self) -> int:
-        """End turns that a dead process left running. Returns how many, at most 1,000."""
-        return await self._turns.end_abandoned(limit=1000, now=self._clock.now())
+        sweeper = self._runner.sweeper
+        handled = 1
+        try:
+            while handled:
+                handled = await sweeper.sweep()
+        except StorageUnavailable:
+            sweeper.note_work()
+        sweeper.start()
 
     async def close(self, *, timeout_seconds: float) -> None:
-        """Admit nothing more; let running turns finish for a while, then end the rest."""
+        """Admit nothing more; let running turns finish for a while, then hand the rest over.
+
+        Whoever still reads meets `ServiceStopping`, and finds the turn in another process.
+        """
         await self._runner.drain(timeout_seconds=timeout_seconds)
-
-    async def _wait_for(self, turn: Turn) -> Turn:
-        """Wait until a turn has ended, in this process or in another."""
-        polls = 0
-        while not turn.status.is_terminal:
-            ended = self._runner.running(turn.id)
-            if ended is not None:
-                return await asyncio.shield(ended)
-            if self._runner.is_closing:
-                raise ServiceStopping
-            await asyncio.sleep(_POLL_SECONDS)
-            polls += 1
-            if polls % _POLLS_A_SWEEP == 0:
-                # Its process may be gone; then nobody else would end it while we wait.
-                await self.recover()
-            turn = await self._turns.turn(turn.owner_id, turn.session_id, turn.id)
-        return turn
-
-
-def _answer(turn: Turn, *, repeated: bool) -> Answer:
-    if turn.status is TurnStatus.FAILED or turn.reply is None:
-        code = turn.error_code or TurnFailed.code
-        raise TurnFailed(
-            session_id=turn.session_id,
-            turn_id=turn.id,
-            code=code,
-            retryable=code in RETRYABLE_TURN_CODES,
-            repeated=repeated,
-        )
-    return Answer(turn=turn, reply=turn.reply, repeated=repeated)

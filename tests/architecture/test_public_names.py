@@ -33,13 +33,16 @@ from tests.architecture.source_tree import SourceFile, ids_of, source_files
 
 # Adding a name is a promise; taking one away or changing it breaks somebody.
 PUBLIC = """
-Admission Answer Attempt AttemptOutcome ChatError ChatPolicy ChatRepository ChatService ChatSession
-Clock Conflict IdSource IdempotencyKeyReused InvalidInput LLMDelta LLMEnded LLMError LLMEvent
-LLMIncomplete LLMPort LLMRateLimited LLMRejected LLMReply LLMStarted LLMTimeout LLMUnavailable
-Message MessageId MessageNotFound MessagePage NewTurn NotFound OwnerId PreparedRequest Prompt
-PromptMessage Quote Role ServiceStopping SessionBusy SessionCursor SessionId SessionNotFound
-SessionPage SessionRepository StorageUnavailable Turn TurnEnd TurnFailed TurnId TurnLost
-TurnNotFound TurnObserver TurnRef TurnRepository TurnStatus Usage WindowMessage build_prompt
+AbandonedTurn Admission Answer Attempt AttemptOutcome Beat ChatError ChatPolicy ChatRepository
+ChatService ChatSession Clock Conflict IdSource IdempotencyKeyReused InvalidInput JournalEntry
+JournalPlace LLMDelta LLMEnded LLMError LLMEvent LLMIncomplete LLMPort LLMRateLimited LLMRejected
+LLMReply LLMStarted LLMTimeout LLMUnavailable Message MessageId MessageNotFound MessagePage
+MessageSuperseded NewTurn NotFound OnBusy OwnerId PreparedRequest Prompt PromptMessage Question
+Quote ReplayedAttempt ReplyDelta ReplyJournal ReplyPosition ReplyRestarted RequestTemplate Role
+ServiceStopping SessionBusy SessionCursor SessionId SessionNotFound SessionPage SessionRepository
+StorageUnavailable TakenTurn Turn TurnEnd TurnEnded TurnEvent TurnFailed TurnId TurnLost
+TurnNotFound TurnObserver TurnOpened TurnReader TurnRef TurnRepository TurnStatus Usage
+WindowMessage build_prompt
 """
 ADAPTERS: dict[type, Callable[[], object]] = {
     InMemoryChatRepository: InMemoryChatRepository,
@@ -248,6 +251,7 @@ def test_ports_are_found() -> None:
         "Clock",
         "IdSource",
         "LLMPort",
+        "ReplyJournal",
         "SessionRepository",
         "TurnObserver",
         "TurnRepository",

@@ -32,7 +32,6 @@ _STATEMENT = "one SQL statement"
 EXCEPTIONS: dict[str, tuple[int, str]] = {
     "chatcore/turns/admission.py::new_turn": (32, _FIELDS),
     "adapters/embedded/cluster.py::Cluster": (157, "every step is about the one server process"),
-    "adapters/memory/records.py::SessionRecord.admit": (31, _FIELDS),
     "adapters/postgres/admit_statements.py::_continue_session": (38, _STATEMENT),
     "adapters/postgres/rows.py::ended_turn": (31, _FIELDS),
     "adapters/postgres/rows.py::stored_turn": (33, _FIELDS),

@@ -1,9 +1,14 @@
-"""The state machine drives both repositories, and finds a bug planted on purpose.
+"""The state machine drives both repositories, and finds bugs planted on purpose.
 
 May import: standard library, adapters, chatcore, hypothesis, pytest.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import Phase, settings
@@ -11,7 +16,19 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from adapters.memory import InMemoryChatRepository
 from adapters.postgres import Database, PostgresChatRepository
-from chatcore import Admission, ChatRepository, NewTurn
+from chatcore import (
+    Admission,
+    Beat,
+    ChatRepository,
+    MessageId,
+    NewTurn,
+    OwnerId,
+    SessionId,
+    TakenTurn,
+    Turn,
+    TurnId,
+    TurnRef,
+)
 from chatcore.testing.chat_repository_machine import ChatRepositoryMachine
 
 
@@ -46,8 +63,8 @@ def test_postgres_machine(postgres_url: str, schema: str) -> None:
     )
 
 
-class _Forgetful(InMemoryChatRepository):
-    """Sends failed turns to the model as well: the bug that the machine must find."""
+class _Indiscriminate(InMemoryChatRepository):
+    """Sends failed and superseded turns to the model as well."""
 
     async def admit(self, new: NewTurn) -> Admission:
         record = self._kept.get((new.owner_id, new.session_id))
@@ -56,16 +73,83 @@ class _Forgetful(InMemoryChatRepository):
             return admission
         every = tuple(range(1, admission.turn.number))[-new.window_turns :]
         said = record.said_in(every if new.window_turns else ())
-        return Admission(turn=admission.turn, window=said)
+        return replace(admission, window=said)
 
 
-def test_machine_finds_a_planted_bug() -> None:
-    """G8: a repository that puts failed turns into the window is caught."""
+class _Stammering(InMemoryChatRepository):
+    """Stores a piece again that was sent again."""
+
+    async def beat(self, beats: Sequence[Beat], *, lease_seconds: float) -> frozenset[TurnId]:
+        found = [self._find_held(beat.ref) for beat in beats]
+        again = [
+            kept
+            for beat, kept in zip(beats, found, strict=True)
+            if kept is not None and beat.text and beat.start in kept.journal
+        ]
+        held = await super().beat(beats, lease_seconds=lease_seconds)
+        for kept in again:
+            kept.journal[max(kept.journal)] += "again"
+        return held
+
+
+class _Careless(InMemoryChatRepository):
+    """Stops without looking at what was written."""
+
+    async def stop(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        turn_id: TurnId,
+        *,
+        reply_id: MessageId,
+        now: datetime,
+    ) -> Turn:
+        kept = self._find(owner_id, session_id, turn_id)
+        if kept is not None:
+            kept.journal.clear()
+        return await super().stop(owner_id, session_id, turn_id, reply_id=reply_id, now=now)
+
+
+class _Hasty(InMemoryChatRepository):
+    """Takes turns over whose process is alive."""
+
+    async def take_over(
+        self, ref: TurnRef, *, template: str, stream: bool, lease_seconds: float, now: datetime
+    ) -> TakenTurn:
+        kept = self._find_held(ref)
+        if kept is not None:
+            kept.lease_until = -math.inf
+        return await super().take_over(
+            ref, template=template, stream=stream, lease_seconds=lease_seconds, now=now
+        )
+
+
+class _Unfenced(InMemoryChatRepository):
+    """Lets whoever lost a turn go on writing."""
+
+    async def beat(self, beats: Sequence[Beat], *, lease_seconds: float) -> frozenset[TurnId]:
+        found = [self._find(*_named(beat.ref)) for beat in beats]
+        return await super().beat(
+            [
+                replace(beat, ref=kept.ref if kept else beat.ref)
+                for beat, kept in zip(beats, found, strict=True)
+            ],
+            lease_seconds=lease_seconds,
+        )
+
+
+def _named(ref: TurnRef) -> tuple[OwnerId, SessionId, TurnId]:
+    return ref.owner_id, ref.session_id, ref.turn_id
+
+
+@pytest.mark.parametrize("planted", [_Indiscriminate, _Stammering, _Careless, _Hasty, _Unfenced])
+def test_machine_finds_a_planted_bug(planted: type[InMemoryChatRepository]) -> None:
+    """G5, G7, G8: a repository that breaks one promise is caught."""
 
     class PlantedMachine(ChatRepositoryMachine):
         async def open_repository(self) -> ChatRepository:
-            return _Forgetful()
+            return planted()
 
-    quick = settings(settings.default, max_examples=400, phases=[Phase.generate], print_blob=False)
+    quick = settings(settings.default, max_examples=2000, phases=[Phase.generate], print_blob=False)
     with pytest.raises(AssertionError):
         run_state_machine_as_test(PlantedMachine, settings=quick)

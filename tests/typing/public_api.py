@@ -14,8 +14,10 @@ from typing import assert_never, assert_type
 from uuid import UUID, uuid4
 
 from chatcore import (
+    AbandonedTurn,
     Admission,
     Answer,
+    Beat,
     ChatError,
     ChatPolicy,
     ChatRepository,
@@ -23,6 +25,8 @@ from chatcore import (
     ChatSession,
     Clock,
     IdSource,
+    JournalEntry,
+    JournalPlace,
     LLMDelta,
     LLMEnded,
     LLMError,
@@ -32,25 +36,41 @@ from chatcore import (
     LLMStarted,
     Message,
     MessageId,
+    MessageNotFound,
     MessagePage,
+    MessageSuperseded,
     NewTurn,
+    OnBusy,
     OwnerId,
     PreparedRequest,
     Prompt,
+    Question,
     Quote,
+    ReplayedAttempt,
+    ReplyDelta,
+    ReplyPosition,
+    ReplyRestarted,
+    RequestTemplate,
     Role,
+    ServiceStopping,
     SessionBusy,
     SessionCursor,
     SessionId,
     SessionNotFound,
     SessionPage,
     StorageUnavailable,
+    TakenTurn,
     Turn,
     TurnEnd,
+    TurnEnded,
+    TurnEvent,
     TurnFailed,
     TurnId,
+    TurnLost,
     TurnNotFound,
     TurnObserver,
+    TurnOpened,
+    TurnReader,
     TurnRef,
     TurnStatus,
     Usage,
@@ -62,9 +82,21 @@ from chatcore import (
 class OwnLLM(LLMPort):
     """A model of the importer's own."""
 
+    @property
+    def model(self) -> str:
+        """Name it."""
+        return "own"
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """Tell what requests depend on."""
+        return (("model", self.model), ("style", "brief"))
+
     def prepare(self, prompt: Prompt, *, stream: bool) -> PreparedRequest:
         """Make the bytes."""
-        body = "\n".join(f"{said.role}: {said.content}" for said in prompt.messages).encode()
+        options = dict(prompt.options or self.options)
+        lines = [f"{said.role}: {said.content}" for said in prompt.messages]
+        body = "\n".join([options["style"], *lines]).encode()
         return PreparedRequest(prompt=prompt, body=body, stream=stream)
 
     async def complete(self, request: PreparedRequest) -> LLMReply:
@@ -130,12 +162,22 @@ class OwnObserver(TurnObserver):
     def turn_broken(self, turn: TurnRef, error: BaseException) -> None:
         """Nothing."""
 
+    def turn_taken_over(self, turn: TurnRef) -> None:
+        """Nothing."""
+
+    def turn_given_up(self, turn: TurnRef, error_code: str) -> None:
+        """Nothing."""
+
+    def turn_handed_over(self, turn: TurnRef) -> None:
+        """Nothing."""
+
 
 class OwnRepository(ChatRepository):
     """A store of the importer's own, with the least that type-checks."""
 
     def __init__(self) -> None:
         self._turns: dict[TurnId, Turn] = {}
+        self._templates: dict[str, RequestTemplate] = {}
 
     async def admit(self, new: NewTurn) -> Admission:
         """Keep it."""
@@ -154,17 +196,33 @@ class OwnRepository(ChatRepository):
         return Admission(turn=turn)
 
     async def next_attempt(
-        self, ref: TurnRef, *, error_code: str, request_digest: str, now: datetime
+        self,
+        ref: TurnRef,
+        *,
+        error_code: str,
+        request_digest: str,
+        template: str,
+        stream: bool,
+        now: datetime,
     ) -> TurnRef:
         """Give up."""
         raise StorageUnavailable
 
-    async def renew(self, refs: Sequence[TurnRef], *, lease_seconds: float) -> frozenset[TurnId]:
-        return frozenset()
-
     async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
         """Look it up."""
         return await self.turn(ref.owner_id, ref.session_id, ref.turn_id)
+
+    async def stop(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        turn_id: TurnId,
+        *,
+        reply_id: MessageId,
+        now: datetime,
+    ) -> Turn:
+        """Look it up."""
+        return await self.turn(owner_id, session_id, turn_id)
 
     async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
         """Look it up."""
@@ -178,9 +236,57 @@ class OwnRepository(ChatRepository):
         """Remember nothing."""
         return ()
 
-    async def end_abandoned(self, *, limit: int, now: datetime) -> int:
-        """Do nothing."""
-        return 0
+    async def question(
+        self, owner_id: OwnerId, session_id: SessionId, message_id: MessageId
+    ) -> Question:
+        """Know none."""
+        raise MessageNotFound(message_id)
+
+    async def keep_template(self, template: RequestTemplate) -> None:
+        """Keep it."""
+        self._templates[template.digest] = template
+
+    async def template(self, digest: str) -> RequestTemplate | None:
+        """Look it up."""
+        return self._templates.get(digest)
+
+    async def beat(self, beats: Sequence[Beat], *, lease_seconds: float) -> frozenset[TurnId]:
+        """Hold them all."""
+        return frozenset(beat.ref.turn_id for beat in beats if beat.start + len(beat.text) >= 0)
+
+    async def read(self, places: Sequence[JournalPlace]) -> tuple[JournalEntry, ...]:
+        """Have nothing written."""
+        return tuple(
+            JournalEntry(
+                turn_id=place.turn_id,
+                status=TurnStatus.RUNNING,
+                attempt=place.attempt,
+                is_abandoned=False,
+                start=place.offset,
+                text="",
+            )
+            for place in places
+        )
+
+    async def abandoned(
+        self, *, limit: int, session: tuple[OwnerId, SessionId] | None = None
+    ) -> tuple[AbandonedTurn, ...]:
+        """Lose none."""
+        return ()
+
+    async def take_over(
+        self, ref: TurnRef, *, template: str, stream: bool, lease_seconds: float, now: datetime
+    ) -> TakenTurn:
+        """Take it."""
+        return TakenTurn(
+            ref=ref, text="", quote=None, window=(), max_attempts=2, seconds_left=lease_seconds
+        )
+
+    async def give_up(
+        self, ref: TurnRef, *, reply_id: MessageId, error_code: str, now: datetime
+    ) -> Turn:
+        """Have none."""
+        raise TurnLost(ref.turn_id)
 
     async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:
         """Know nobody."""
@@ -223,7 +329,9 @@ def compose(repository: ChatRepository, llm: LLMPort, clock: Clock) -> ChatServi
         clock=clock,
         ids=OwnIds(),
         observer=OwnObserver(),
-        policy=ChatPolicy(system_prompt="Be brief.", history_messages=4, max_attempts=1),
+        policy=ChatPolicy(
+            system_prompt="Be brief.", history_messages=4, max_attempts=1, idle_sweep_seconds=None
+        ),
     )
 
 
@@ -238,10 +346,12 @@ async def talk(owner: str, known: UUID | None) -> str:
             session_id=None if known is None else SessionId(known),
             quote=Quote(text="Torque is …", title="Chapter 3", url="https://book.example/3"),
             idempotency_key="a key of sixteen or more characters",
+            on_busy=OnBusy.SUPERSEDE,
         )
     except SessionBusy as error:
         assert_type(error.turn_id, UUID)
         assert_type(error.retry_after_seconds, int)
+        assert_type(error.is_abandoned, bool)
         return f"later, in {error.retry_after_seconds} seconds"
     except TurnFailed as error:
         assert_type(error.code, str)
@@ -251,7 +361,7 @@ async def talk(owner: str, known: UUID | None) -> str:
         return error.code
     await look_at(service, answer)
     await service.erase(owner_id, answer.turn.session_id)
-    assert_type(await service.recover(), int)
+    await service.start()
     await service.close(timeout_seconds=1.0)
     return answer.text
 
@@ -259,11 +369,14 @@ async def talk(owner: str, known: UUID | None) -> str:
 async def look_at(service: ChatService, answer: Answer) -> None:
     """Use everything that reads."""
     turn = assert_type(answer.turn, Turn)
-    assert_type(answer.reply, Message)
+    assert_type(answer.reply, Message | None)
+    assert_type(answer.text, str)
     assert_type(turn.reply, Message | None)
     assert_type(turn.session_id, SessionId)
-    assert_type(answer.reply.id, MessageId)
+    if answer.reply is not None:
+        assert_type(answer.reply.id, MessageId)
     assert_type([attempt.request_digest for attempt in turn.attempts], list[str | None])
+    assert_type(turn.superseded_by, TurnId | None)
     assert_type(turn.usage.total_tokens if turn.usage else None, int | None)
     assert_type(await service.turn(turn.owner_id, turn.session_id, turn.id), Turn)
     assert_type(await service.session(turn.owner_id, turn.session_id), ChatSession)
@@ -277,15 +390,75 @@ async def look_at(service: ChatService, answer: Answer) -> None:
     assert_type(renamed.title, str)
 
 
-def replay(window: tuple[WindowMessage, ...], turn_id: TurnId) -> bytes:
+def show(event: TurnEvent) -> str:
+    """Render what a reader gets."""
+    match event:
+        case TurnOpened():
+            assert_type((event.session_id, event.turn_id), tuple[SessionId, TurnId])
+            return "repeated" if event.repeated else "new"
+        case ReplyDelta(text=text, position=position):
+            return f"id: {position}\n{text}"
+        case ReplyRestarted(position=position):
+            assert_type(position.attempt, int)
+            return "from the beginning"
+        case TurnEnded(turn=turn):
+            return turn.status.value
+        case _:
+            assert_never(event)
+
+
+async def read(service: ChatService, owner_id: OwnerId) -> str:
+    """Follow a reply; leave, come back, stop it, ask otherwise."""
+    reader = assert_type(await service.stream(owner_id, "What is torque?"), TurnReader)
+    with reader:
+        event = assert_type(await reader.next_event(within_seconds=15.0), TurnEvent | None)
+        shown = [] if event is None else [show(event)]
+        position = reader.position
+    after = ReplyPosition.parse(str(position))
+    session_id, turn_id = reader.session_id, reader.turn_id
+    with await service.follow(owner_id, session_id, turn_id, after=after) as again:
+        try:
+            shown += [show(each) async for each in again]
+        except ServiceStopping:
+            shown += ["elsewhere"]
+    turn = assert_type(await service.stop(owner_id, session_id, turn_id), Turn)
+    await ask_otherwise(service, turn)
+    return "\n".join(shown)
+
+
+async def ask_otherwise(service: ChatService, turn: Turn) -> Answer | None:
+    """Edit a question, and ask it again."""
+    owner_id, session_id = turn.owner_id, turn.session_id
+    try:
+        edited = await service.edit(
+            owner_id, session_id, turn.question_id, "And power?", keep_quote=True, stream=True
+        )
+        assert_type(edited.is_over, bool)
+        message_id = assert_type((await edited.answer()).turn.question_id, MessageId)
+        again = await service.regenerate(
+            owner_id, session_id, message_id, idempotency_key="k", on_busy=OnBusy.REJECT
+        )
+    except (MessageSuperseded, MessageNotFound):
+        return None
+    return assert_type(await again.answer(), Answer)
+
+
+async def audit(service: ChatService, turn: Turn) -> bool:
+    """Make the requests of a turn again."""
+    replayed = await service.replay(turn.owner_id, turn.session_id, turn.id)
+    assert_type(replayed, tuple[ReplayedAttempt, ...])
+    assert_type([each.matches for each in replayed], list[bool | None])
+    return all(each.request is not None for each in replayed)
+
+
+def rebuild(template: RequestTemplate, window: tuple[WindowMessage, ...], turn_id: TurnId) -> bytes:
     """Build the bytes of an earlier request anew."""
+    assert_type((template.digest, template.max_tokens), tuple[str, int])
     prompt = build_prompt(
-        system_prompt="Be brief.",
+        template=RequestTemplate.from_json(template.to_json()),
         window=window,
         turn_id=turn_id,
         question="What is torque?",
         quote=None,
-        max_tokens=100,
-        history_max_chars=10_000,
     )
     return OwnLLM().prepare(prompt, stream=True).body

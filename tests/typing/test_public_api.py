@@ -69,7 +69,10 @@ async def use(
     await service.messages(owner, session, limit="all")  # ! arg-type
     service.start_session(owner)  # ! attr-defined
     answer = await service.send(owner, "text")
-    answer.reply.content = "another"  # ! misc
+    await service.stream(owner, "text", on_busy="supersede")  # ! arg-type
+    await service.follow(owner, session, turn, after="1.2")  # ! arg-type
+    answer.repeated = True  # ! misc
+    answer.reply.content  # ! union-attr
     answer.turn.reply.content  # ! union-attr
     ChatPolicy(history="long")  # ! call-arg
     from chatcore import chat_about  # ! attr-defined

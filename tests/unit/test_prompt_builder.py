@@ -11,7 +11,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatcore import Prompt, Quote, Role, TurnId, WindowMessage, build_prompt
+from chatcore import Prompt, Quote, RequestTemplate, Role, TurnId, WindowMessage, build_prompt
 from chatcore.prompt_builder import render_question
 
 SYSTEM = "The operator's words."
@@ -36,13 +36,13 @@ def ask(
 ) -> Prompt:
     """Build a prompt of one turn."""
     return build_prompt(
-        system_prompt=SYSTEM,
+        template=RequestTemplate(
+            system_prompt=SYSTEM, max_tokens=64, history_max_chars=history_max_chars
+        ),
         window=window,
         turn_id=TURN,
         question=question,
         quote=quote,
-        max_tokens=64,
-        history_max_chars=history_max_chars,
     )
 
 

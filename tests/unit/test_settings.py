@@ -33,6 +33,7 @@ def test_nothing_set_is_enough() -> None:
     found = Settings.from_env({})
     assert (found.host, found.port, found.workers) == ("127.0.0.1", 8000, 1)
     assert found.database_url is None
+    assert (found.database_pooler, found.sweep) == ("none", "always")
     assert found.openai_api_key is None
     assert not found.has_own_model
     assert found.frontend_url == ("http://localhost:3000",)
@@ -70,6 +71,8 @@ WRONG = {
     ],
     "DATABASE_POOL_SIZE": ["0", "many"],
     "DATABASE_SCHEMA": ["Chat", "1a", "a-b", 'a"b', "pg_chat", "a" * 64],
+    "DATABASE_POOLER": ["session", "true", "pgbouncer"],
+    "SWEEP": ["never", "5", "idle_off"],
     "OPENAI_API_KEY": ["with space", "ключ", "line\nbreak"],
     "OPENAI_BASE_URL": ["host/v1", "ftp://h/v1", "http://", "http://u:p@h/v1", "http://h:x/"],
     "LLM_TIMEOUT_SECONDS": ["0", "nan", "inf", "soon", "-5", "1e9"],
@@ -124,6 +127,8 @@ def test_all_wrong_settings_are_told_at_once() -> None:
         ("LLM_TIMEOUT_SECONDS", "2.5", "llm_timeout_seconds", 2.5),
         ("LOG_LEVEL", "DEBUG", "log_level", "debug"),
         ("AUTH_MODE", "Anonymous", "auth_mode", "anonymous"),
+        ("DATABASE_POOLER", "Transaction", "database_pooler", "transaction"),
+        ("SWEEP", "IDLE-OFF", "sweep", "idle-off"),
         ("DATA_DIR", "~/x", "data_dir", Path.home() / "x"),
         ("OPENAI_BASE_URL", "http://[::1]:8080/v1", "openai_base_url", "http://[::1]:8080/v1"),
         (

@@ -14,12 +14,15 @@ import pytest
 from adapters.memory import InMemoryChatRepository, ScriptedLLM
 from adapters.memory.llm import HANG, ScriptedAnswer
 from chatcore import (
+    AbandonedTurn,
     Admission,
+    Beat,
     ChatPolicy,
     LLMRateLimited,
     LLMReply,
     LLMUnavailable,
     NewTurn,
+    OwnerId,
     PreparedRequest,
     ServiceStopping,
     SessionId,
@@ -30,13 +33,8 @@ from chatcore import (
     TurnId,
     TurnLost,
     TurnRef,
-    TurnStatus,
 )
 from tests.builders import ANNA, bench, until_running
-
-KEY = "0123456789abcdef"
-NO_PULSE = ChatPolicy(lease_seconds=3600)
-"""Of a process that dies before its first sign of life."""
 
 
 class BrokenLLM(ScriptedLLM):
@@ -101,36 +99,6 @@ async def test_closing_lets_turns_finish() -> None:
         await made.service.send(ANNA, "too late")
 
 
-async def test_closing_interrupts_what_does_not_finish() -> None:
-    """Closing ends turns that take too long as turn_interrupted, with the question kept."""
-    llm = ScriptedLLM([ScriptedAnswer((HANG,))])
-    made = bench(llm)
-    waiting = asyncio.create_task(made.service.send(ANNA, "hello"))
-    await until_running(llm)
-    await made.service.close(timeout_seconds=0.01)
-    with pytest.raises(TurnFailed) as failure:
-        await waiting
-    assert (failure.value.code, failure.value.retryable) == ("turn_interrupted", True)
-    assert llm.running == 0
-
-
-async def test_repeat_of_an_abandoned_turn_is_told() -> None:
-    """G7: who waits for a turn whose process died is told once its lease is over."""
-    now = [0.0]
-    repository = InMemoryChatRepository(monotonic=lambda: now[0])
-    hanging = ScriptedLLM([ScriptedAnswer((HANG,))])
-    dead = bench(hanging, repository=repository, policy=NO_PULSE)
-    waiting = asyncio.create_task(dead.service.send(ANNA, "hello", idempotency_key=KEY))
-    await until_running(hanging)
-    now[0] = 3601.0
-    alive = bench(repository=repository, first_id=1000)
-    with pytest.raises(TurnFailed) as failure:
-        await alive.service.send(ANNA, "hello", idempotency_key=KEY)
-    assert (failure.value.code, failure.value.repeated) == ("turn_interrupted", True)
-    waiting.cancel()
-    await dead.service.close(timeout_seconds=0.01)
-
-
 async def test_leaving_during_admission_orphans_nothing() -> None:
     """G1, G5: a caller cancelled while its question is being stored leaves no turn behind alone."""
     made = bench(ScriptedLLM(["stored"]), repository=SlowRepository())
@@ -166,34 +134,22 @@ async def test_closing_waits_for_what_is_being_admitted_or_stored() -> None:
     await asyncio.sleep(0)
     await made.service.close(timeout_seconds=0.0)
     assert (await early).text == "stored"
-    with pytest.raises(TurnFailed):
+    with pytest.raises(ServiceStopping):
         await late
-
-
-async def test_recovery_ends_abandoned_turns() -> None:
-    """G7: what a dead process left running is ended when another one starts."""
-    now = [0.0]
-    repository = InMemoryChatRepository(monotonic=lambda: now[0])
-    hanging = ScriptedLLM([ScriptedAnswer((HANG,))])
-    dead = bench(hanging, repository=repository, policy=NO_PULSE)
-    waiting = asyncio.create_task(dead.service.send(ANNA, "hello"))
-    await until_running(hanging)
-    alive = bench(repository=repository, first_id=1000)
-    assert await alive.service.recover() == 0
-    now[0] = 3601.0
-    assert await alive.service.recover() == 1
-    waiting.cancel()
-    await dead.service.close(timeout_seconds=0.01)
-    [session] = (await alive.service.sessions(ANNA)).items
-    [question] = (await alive.service.messages(ANNA, session.id)).items
-    assert question.turn_status is TurnStatus.FAILED
 
 
 class AttemptlessRepository(FlakyRepository):
     """Cannot record a further attempt."""
 
     async def next_attempt(
-        self, ref: TurnRef, *, error_code: str, request_digest: str, now: datetime
+        self,
+        ref: TurnRef,
+        *,
+        error_code: str,
+        request_digest: str,
+        template: str,
+        stream: bool,
+        now: datetime,
     ) -> TurnRef:
         raise StorageUnavailable
 
@@ -211,10 +167,22 @@ class SlowAttemptRepository(InMemoryChatRepository):
     """Records a further attempt, and takes its time to say so."""
 
     async def next_attempt(
-        self, ref: TurnRef, *, error_code: str, request_digest: str, now: datetime
+        self,
+        ref: TurnRef,
+        *,
+        error_code: str,
+        request_digest: str,
+        template: str,
+        stream: bool,
+        now: datetime,
     ) -> TurnRef:
         following = await super().next_attempt(
-            ref, error_code=error_code, request_digest=request_digest, now=now
+            ref,
+            error_code=error_code,
+            request_digest=request_digest,
+            template=template,
+            stream=stream,
+            now=now,
         )
         await asyncio.sleep(0.2)
         return following
@@ -228,49 +196,6 @@ async def test_deadline_while_an_attempt_is_recorded() -> None:
     with pytest.raises(TurnFailed) as failure:
         await made.service.send(ANNA, "hello")
     assert failure.value.code == "llm_timeout"
-
-
-async def test_reply_outlives_a_long_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """G1: who waits is told the turn's id after a while; the reply is stored when that works."""
-    monkeypatch.setattr("chatcore.turns.ending._PATIENCE_SECONDS", 0.1)
-    repository = FlakyRepository(2)
-    made = bench(ScriptedLLM(["kept"]), repository=repository)
-    with pytest.raises(StorageUnavailable) as unavailable:
-        await made.service.send(ANNA, "hello")
-    told = unavailable.value
-    await made.service.close(timeout_seconds=5)
-    assert told.session_id is not None
-    assert told.turn_id is not None
-    turn = await made.service.turn(ANNA, SessionId(told.session_id), TurnId(told.turn_id))
-    assert turn.reply is not None
-    assert turn.reply.content == "kept"
-
-
-async def test_closing_tells_those_who_wait_for_another_process() -> None:
-    """A repeat that waits for another process's turn is told when its own process closes."""
-    llm = ScriptedLLM([ScriptedAnswer((HANG,))])
-    there = bench(llm)
-    here = bench(ScriptedLLM([]), repository=there.repository, first_id=1000)
-    first = asyncio.create_task(there.service.send(ANNA, "hello", idempotency_key=KEY))
-    await until_running(llm)
-    repeat = asyncio.create_task(here.service.send(ANNA, "hello", idempotency_key=KEY))
-    await asyncio.sleep(0.01)
-    await here.service.close(timeout_seconds=1)
-    with pytest.raises(ServiceStopping):
-        await repeat
-    await there.service.close(timeout_seconds=0)
-    with pytest.raises(TurnFailed):
-        await first
-
-
-async def test_pulse_keeps_a_long_turn_alive() -> None:
-    """G7: a turn that takes longer than its lease is not taken for dead while its process lives."""
-    llm = ScriptedLLM([ScriptedAnswer((0.5, "long"))])
-    made = bench(llm, policy=ChatPolicy(lease_seconds=0.2))
-    waiting = asyncio.create_task(made.service.send(ANNA, "hello"))
-    await asyncio.sleep(0.4)
-    assert await made.service.recover() == 0
-    assert (await waiting).text == "long"
 
 
 async def test_pulse_stops_a_turn_that_was_lost() -> None:
@@ -287,23 +212,62 @@ async def test_pulse_stops_a_turn_that_was_lost() -> None:
     assert made.notices == ["admitted", "lost"]
 
 
+async def test_reply_outlives_a_long_outage() -> None:
+    """G1: who waits is told the turn's id after a while; the reply is stored when that works."""
+    made = bench(
+        ScriptedLLM(["kept"]),
+        repository=FlakyRepository(2),
+        policy=ChatPolicy(storage_patience_seconds=0.1),
+    )
+    with pytest.raises(StorageUnavailable) as unavailable:
+        await made.service.send(ANNA, "hello")
+    told = unavailable.value
+    await made.service.close(timeout_seconds=5)
+    assert told.session_id is not None
+    assert told.turn_id is not None
+    turn = await made.service.turn(ANNA, SessionId(told.session_id), TurnId(told.turn_id))
+    assert turn.reply is not None
+    assert turn.reply.content == "kept"
+
+
 class CountingRepository(InMemoryChatRepository):
-    """Counts how often leases are renewed."""
+    """Counts signs of life and looks for the dead."""
 
-    renewals = 0
+    beats = sweeps = 0
 
-    async def renew(self, refs: Sequence[TurnRef], *, lease_seconds: float) -> frozenset[TurnId]:
-        self.renewals += 1
-        return await super().renew(refs, lease_seconds=lease_seconds)
+    async def beat(self, beats: Sequence[Beat], *, lease_seconds: float) -> frozenset[TurnId]:
+        self.beats += 1
+        return await super().beat(beats, lease_seconds=lease_seconds)
+
+    async def abandoned(
+        self, *, limit: int, session: tuple[OwnerId, SessionId] | None = None
+    ) -> tuple[AbandonedTurn, ...]:
+        self.sweeps += 1
+        return await super().abandoned(limit=limit, session=session)
 
 
 async def test_nothing_running_nothing_sent() -> None:
     """The pulse asks the store only while a turn runs, and once for all of them."""
     repository = CountingRepository()
     llm = ScriptedLLM(lambda _: ScriptedAnswer((0.3, "done")))
-    made = bench(llm, repository=repository, policy=ChatPolicy(lease_seconds=0.5))
+    policy = ChatPolicy(lease_seconds=1.0, pulse_seconds=0.05)
+    made = bench(llm, repository=repository, policy=policy)
     await asyncio.gather(*[made.service.send(ANNA, "hello") for _ in range(10)])
-    during = repository.renewals
-    await asyncio.sleep(0.3)
+    during = repository.beats
+    await asyncio.sleep(0.2)
     assert 1 <= during <= 4
-    assert repository.renewals == during
+    assert repository.beats == during
+
+
+async def test_sleeping_databases_are_left_alone() -> None:
+    """With idle sweeps off, a process that has had no work sends nothing after its start."""
+    repository = CountingRepository()
+    policy = ChatPolicy(sweep_seconds=0.02, idle_sweep_seconds=None)
+    made = bench(repository=repository, policy=policy)
+    await made.service.start()
+    await asyncio.sleep(0.1)
+    assert repository.sweeps == 1
+    await made.service.send(ANNA, "hello")
+    await asyncio.sleep(0.1)
+    assert repository.sweeps >= 3
+    await made.service.close(timeout_seconds=0)

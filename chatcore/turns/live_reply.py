@@ -1,0 +1,90 @@
+"""Room 1, the hexagon: a reply as far as this process knows it.
+
+May import: standard library, chatcore.errors, chatcore.model.
+
+One side writes: the turn's own task, or whoever watches a turn that runs in another process. Any
+number of readers hold an offset and nothing else, so that a slow one costs nothing and delays
+nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+
+from chatcore.errors import ChatError
+from chatcore.model.turn import Turn
+
+
+class LiveReply:
+    """The text of a running reply, its attempt and, in the end, its turn.
+
+    Args:
+        attempt: Whose text it is to begin with.
+
+    Attributes:
+        attempt: Whose text it is now.
+        length: Code points so far.
+        end: The turn as its end was stored; None until then.
+        trouble: Why nothing more can be learned here, for the time being or for good. Readers meet
+            it after all text; an end counts more.
+        readers: How many are reading.
+    """
+
+    __slots__ = ("_changed", "_pieces", "_starts", "attempt", "end", "length", "readers", "trouble")
+
+    def __init__(self, *, attempt: int = 1) -> None:
+        self.attempt = attempt
+        self.length = 0
+        self.end: Turn | None = None
+        self.trouble: ChatError | None = None
+        self.readers = 0
+        self._pieces: list[str] = []
+        self._starts: list[int] = []
+        self._changed = asyncio.Event()
+
+    def append(self, text: str) -> None:
+        """Add the next piece."""
+        if not text:
+            return
+        self._starts.append(self.length)
+        self._pieces.append(text)
+        self.length += len(text)
+        self._tell()
+
+    def restart(self, attempt: int) -> None:
+        """Begin anew with another attempt; what was there counts no more."""
+        self.attempt = attempt
+        self.length = 0
+        self._pieces.clear()
+        self._starts.clear()
+        self.trouble = None
+        self._tell()
+
+    def finish(self, turn: Turn) -> None:
+        """Announce the end, which is stored by now, and carries the text that counts."""
+        self.attempt = turn.attempt
+        self.end = turn
+        self._tell()
+
+    def fail(self, error: ChatError) -> None:
+        """Announce that nothing more can be learned here."""
+        self.trouble = error
+        self._tell()
+
+    def since(self, offset: int) -> str:
+        """Return the text from an offset on."""
+        if offset >= self.length:
+            return ""
+        index = bisect_right(self._starts, offset) - 1
+        first = self._pieces[index][offset - self._starts[index] :]
+        return "".join([first, *self._pieces[index + 1 :]])
+
+    async def changed(self) -> None:
+        """Wait until anything is different. Look first, then wait, with nothing awaited between."""
+        await self._changed.wait()
+
+    def _tell(self) -> None:
+        # Whoever waits holds the old event; whoever comes later finds a new one.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -1,0 +1,135 @@
+"""Room 1, the hexagon: coming back to a turn, looking at it, stopping it.
+
+May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from chatcore.errors import StorageUnavailable
+from chatcore.model.event import ReplyPosition
+from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
+from chatcore.model.policy import ChatPolicy
+from chatcore.model.turn import Turn
+from chatcore.ports.chat_repository import ChatRepository
+from chatcore.ports.clock import Clock, IdSource
+from chatcore.turns.live_reply import LiveReply
+from chatcore.turns.reader import TurnReader
+from chatcore.turns.runner import TurnRunner
+from chatcore.turns.running import Cut
+
+
+class FollowingUseCases:
+    """Everything about turns that asks nothing.
+
+    Args:
+        repository: Where turns live.
+        runner: Runs some of them.
+        clock: Tells the time.
+        ids: Makes ids.
+        policy: The operator's choices.
+    """
+
+    def __init__(
+        self,
+        *,
+        repository: ChatRepository,
+        runner: TurnRunner,
+        clock: Clock,
+        ids: IdSource,
+        policy: ChatPolicy,
+    ) -> None:
+        self._turns = repository
+        self._runner = runner
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+
+    async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
+        """Return one turn with its reply and its attempts.
+
+        Raises:
+            TurnNotFound: No such turn in this session of this owner.
+            StorageUnavailable: The store did not answer.
+        """
+        return await self._turns.turn(owner_id, session_id, turn_id)
+
+    async def follow(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        turn_id: TurnId,
+        *,
+        after: ReplyPosition | None = None,
+    ) -> TurnReader:
+        """Read a reply from any place on, whichever process writes it, also after its end.
+
+        Args:
+            owner_id: Whose turn.
+            session_id: Of which session.
+            turn_id: Which turn.
+            after: Where to go on; None: from the beginning.
+
+        Returns:
+            A reader; `is_over` tells that there is nothing left to read.
+
+        Raises:
+            TurnNotFound: No such turn in this session of this owner.
+            InvalidInput: The reply never had this place.
+            StorageUnavailable: The store did not answer.
+        """
+        running = self._runner.turns.find(owner_id, turn_id)
+        is_ours = running is not None and running.ref.session_id == session_id
+        # A reader may know more than we do: that somebody else has taken the turn over.
+        if running is not None and is_ours and not (after and after.attempt > running.ref.attempt):
+            return TurnReader(running.live, session_id=session_id, turn_id=turn_id, after=after)
+        turn = await self._turns.turn(owner_id, session_id, turn_id)
+        return open_reader(self._runner, turn, after=after)
+
+    async def stop(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
+        """End a running turn, wherever it runs, and keep what has come of its reply.
+
+        Returns:
+            The ended turn; one that had ended before is returned as it is. The next question is
+            admitted at once.
+
+        Raises:
+            TurnNotFound: No such turn in this session of this owner.
+            StorageUnavailable: The store did not answer. Repeating is safe.
+        """
+        running = self._runner.turns.find(owner_id, turn_id)
+        if running is not None and running.ref.session_id == session_id:
+            running.cut(Cut.STOPPED)
+            if running.task is not None:
+                # Not for ever, should it hang on a store that answers us.
+                await asyncio.wait([running.task], timeout=self._policy.storage_patience_seconds)
+            if running.live.end is not None:
+                return running.live.end
+            if isinstance(running.live.trouble, StorageUnavailable):
+                raise running.live.trouble
+        return await self._turns.stop(
+            owner_id,
+            session_id,
+            turn_id,
+            reply_id=MessageId(self._ids.new_id()),
+            now=self._clock.now(),
+        )
+
+
+def open_reader(
+    runner: TurnRunner, turn: Turn, *, after: ReplyPosition | None = None, repeated: bool = False
+) -> TurnReader:
+    """Return a reader of a turn as it was just found in the store.
+
+    Raises:
+        InvalidInput: The reply never had this place.
+    """
+    if turn.status.is_terminal:
+        live = LiveReply(attempt=turn.attempt)
+        live.finish(turn)
+    else:
+        live = runner.live_of(turn)
+    return TurnReader(
+        live, session_id=turn.session_id, turn_id=turn.id, after=after, repeated=repeated
+    )
