@@ -19,32 +19,29 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
+from .parameters import (
+    IS_ABANDONED,
+    NOW,
+    NUMBER,
+    OF_SESSION,
+    OWNER,
+    SESSION,
+    STREAM,
+    TEMPLATE,
+    TURN,
+    constant,
+    from_now,
+)
+from .single_rows import said_in
 from .tables import IS_HISTORY, IS_RUNNING, attempts, chat_sessions, messages, turns
 
-OWNER = sa.bindparam("owner_id", type_=sa.Text)
-SESSION = sa.bindparam("session_id", type_=sa.Uuid)
-TURN = sa.bindparam("turn_id", type_=sa.Uuid)
-NOW = sa.bindparam("now", type_=sa.DateTime(timezone=True))
 KEY = sa.bindparam("idempotency_key", type_=sa.Text)
-
-OF_SESSION = (turns.c.owner_id == OWNER, turns.c.session_id == SESSION)
-
-
-def constant(sql: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.ColumnElement[Any]:
-    """Return SQL that never varies, so that it is no parameter."""
-    return sa.literal_column(sql, type_)
-
-
-def lease_end() -> sa.ColumnElement[Any]:
-    """Return the moment a lease given now runs out, by the database's clock alone."""
-    seconds = sa.bindparam("lease_seconds", type_=sa.Float)
-    return sa.func.clock_timestamp() + seconds * constant("interval '1 second'")
 
 
 def _recent(*conditions: sa.ColumnElement[bool]) -> sa.CTE:
     """Return the latest turns that go to the model, newest first."""
     return (
-        sa.select(turns.c.number, turns.c.id)
+        sa.select(turns.c.number, turns.c.id, turns.c.question_position)
         .where(*OF_SESSION, sa.text(IS_HISTORY), *conditions)
         .order_by(turns.c.number.desc())
         .limit(sa.bindparam("window_turns", type_=sa.Integer))
@@ -61,25 +58,18 @@ def _numbers(recent: sa.CTE) -> sa.ColumnElement[Any]:
 
 def _said_in(recent: sa.CTE) -> sa.Subquery:
     """Return the messages of those turns."""
+    said = said_in(recent)
     return (
         sa.select(
             recent.c.id.label("said_turn_id"),
-            messages.c.turn_number.label("said_turn_number"),
-            messages.c.position.label("said_position"),
-            messages.c.role.label("said_role"),
-            messages.c.content.label("said_content"),
-            messages.c.quote.label("said_quote"),
+            recent.c.number.label("said_turn_number"),
+            said.c.position.label("said_position"),
+            said.c.role.label("said_role"),
+            said.c.content.label("said_content"),
+            said.c.quote.label("said_quote"),
         )
-        .select_from(recent)
-        .join(
-            messages,
-            sa.and_(
-                messages.c.owner_id == OWNER,
-                messages.c.session_id == SESSION,
-                messages.c.turn_number == recent.c.number,
-            ),
-        )
-        .subquery("said")
+        .select_from(recent.join(said, constant("true")))
+        .subquery("said_before")
     )
 
 
@@ -94,7 +84,8 @@ def _insert_turn(session: sa.CTE) -> sa.CTE:
         "status": constant("'running'"),
         "attempt": constant("1"),
         "max_attempts": sa.bindparam("max_attempts", type_=sa.Integer),
-        "lease_expires_at": lease_end(),
+        "lease_expires_at": from_now("lease_seconds"),
+        "deadline": from_now("deadline_seconds"),
         "question_id": sa.bindparam("question_id", type_=sa.Uuid),
         "question_position": session.c.last_position - constant("1"),
         "created_at": NOW,
@@ -124,6 +115,8 @@ def _insert_attempt(session: sa.CTE, window: sa.ColumnElement[Any]) -> sa.CTE:
         "number": constant("1"),
         "outcome": constant("'pending'"),
         "window_turns": window,
+        "template": TEMPLATE,
+        "stream": STREAM,
         "started_at": NOW,
     }
     source = sa.select(*values.values()).select_from(session)
@@ -193,7 +186,7 @@ def _continue_session() -> sa.Select[Any]:
 
 
 def _refresh_window() -> sa.Select[Any]:
-    recent = _recent(turns.c.number < sa.bindparam("number", type_=sa.Integer))
+    recent = _recent(turns.c.number < NUMBER)
     corrected = (
         attempts.update()
         .where(
@@ -222,7 +215,7 @@ EARLIER_TURN = sa.select(turns.c.session_id, turns.c.id, turns.c.fingerprint).wh
 )
 """Turns that an earlier call with this key, or this very call, has admitted. Rows: up to two."""
 
-RUNNING_TURN = sa.select(
-    turns.c.id, (turns.c.lease_expires_at < sa.func.clock_timestamp()).label("is_abandoned")
-).where(*OF_SESSION, sa.text(IS_RUNNING))
+RUNNING_TURN = sa.select(turns.c.id, IS_ABANDONED.label("is_abandoned")).where(
+    *OF_SESSION, sa.text(IS_RUNNING)
+)
 """The session's running turn. Rows: at most one."""

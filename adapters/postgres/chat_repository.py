@@ -1,4 +1,4 @@
-"""Room 3, the world: conversation storage in PostgreSQL, both halves of the port.
+"""Room 3, the world: conversation storage in PostgreSQL, all three parts of the port.
 
 May import: standard library, chatcore.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from chatcore import ChatRepository
 
 from .database import Database
+from .reply_journal import PostgresJournal
 from .session_repository import PostgresSessions
 from .turn_repository import PostgresTurns
 
 
-class PostgresChatRepository(PostgresTurns, PostgresSessions, ChatRepository):
+class PostgresChatRepository(PostgresTurns, PostgresJournal, PostgresSessions, ChatRepository):
     """Conversations in PostgreSQL. Every method is one short transaction.
 
     Args:

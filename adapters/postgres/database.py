@@ -4,22 +4,21 @@ May import: standard library, chatcore, asyncpg, sqlalchemy.
 
 Going through SQLAlchemy's async engine costs a greenlet switch, a cursor and a result object a
 statement: more than the statement itself. So statements are written with Core (types, names and
-schema stay in one place) and compiled once, and the driver runs them (docs/adr/0004). Each is one
-implicit transaction, and each is guarded or keyed, so running it again is always safe: that is what
-makes the retries here sound.
+schema stay in one place) and compiled once, and the driver runs them (docs/adr/0004). Nearly each
+is one implicit transaction; a few work together in an explicit one. All are guarded or keyed, so
+running them again is always safe: that is what makes the retries here sound.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from chatcore import StorageUnavailable
 
@@ -31,42 +30,25 @@ from .connection import (
     safe_reason,
     with_patience,
 )
+from .statement import Statement
+from .transaction import CANCEL_SECONDS, Row, Transaction, seconds_left
 
-Row = Mapping[str, Any]
+_T = TypeVar("_T")
 
+# More than there are statements, so that each is prepared once a connection.
+_PREPARED_SIZE = 100
 _TRIES = 3
 _BACKOFF_SECONDS = 0.05
 # A caller of `fetch` waits no longer than the second of these and a little more, tries included.
 _POOL_WAIT_SECONDS = 2.0
 _STATEMENT_SECONDS = 5.0
-_CANCEL_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 # Below the five minutes after which hosted databases suspend and drop idle connections.
 _IDLE_SECONDS = 240.0
 # connection trouble, shutting down, starting up, too many connections, cancelled, lock and
-# serialisation failures: PostgreSQL's documentation, appendix A, error codes
-_PASSING = ("08", "57P", "57014", "53300", "40001", "40P01", "55P03")
-
-
-class Statement:
-    """A Core statement, compiled for one schema."""
-
-    __slots__ = ("_constants", "_names", "sql")
-
-    def __init__(self, statement: sa.ClauseElement, schema: str) -> None:
-        compiled = statement.compile(
-            dialect=dialect(),  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-            schema_translate_map={None: schema},
-            render_schema_translate=True,
-        )
-        self.sql = str(compiled)
-        self._names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
-        self._constants = {k: v for k, v in compiled.params.items() if v is not None}
-
-    def arguments(self, values: Mapping[str, object]) -> list[object]:
-        """Return the values in the order of the statement's parameters."""
-        constants = self._constants
-        return [values[name] if name in values else constants[name] for name in self._names]
+# serialisation failures, idle in a transaction, no longer the primary: PostgreSQL's documentation,
+# appendix A, error codes
+_PASSING = ("08", "57P", "57014", "53300", "40001", "40P01", "55P03", "25P03", "25006")
 
 
 class Database:
@@ -76,11 +58,16 @@ class Database:
         dsn: `postgresql://…`, as the provider prints it.
         schema: Name of the schema.
         pool_size: Most connections, at least 1.
+        pooler: Whether a pooler that hands each transaction to any of its own connections is in
+            between, like PgBouncer in transaction mode: nothing is then prepared for later.
     """
 
-    def __init__(self, dsn: str, *, schema: str = "chatcore", pool_size: int = 5) -> None:
+    def __init__(
+        self, dsn: str, *, schema: str = "chatcore", pool_size: int = 5, pooler: bool = False
+    ) -> None:
         self._dsn = dsn
         self._pool_size = pool_size
+        self._prepared_size = 0 if pooler else _PREPARED_SIZE
         self._pool: Any = None
         self._compiled: dict[int, tuple[sa.ClauseElement, Statement]] = {}
         self.schema = schema
@@ -97,15 +84,23 @@ class Database:
         address = clean_dsn(self._dsn)
 
         async def once() -> Any:
-            return await asyncpg.create_pool(
+            pool = await asyncpg.create_pool(
                 address,
-                min_size=1,
+                # None is kept for its own sake: a database that falls asleep must not be woken.
+                min_size=0,
                 max_size=self._pool_size,
                 timeout=CONNECT_SECONDS,
                 command_timeout=_STATEMENT_SECONDS,
+                statement_cache_size=self._prepared_size,
                 max_inactive_connection_lifetime=_IDLE_SECONDS,
                 reset=_no_reset,
             )
+            try:
+                await pool.release(await pool.acquire())
+            except BaseException:
+                pool.terminate()
+                raise
+            return pool
 
         self._pool = await with_patience(once, self._dsn)
 
@@ -135,21 +130,16 @@ class Database:
             asyncpg.IntegrityConstraintViolationError: A rule of the tables forbids it.
             StorageUnavailable: The database did not answer in time, or failed several times.
         """
-        now = asyncio.get_running_loop().time
-        give_up_at = now() + _STATEMENT_SECONDS
         prepared = self.compiled(statement)
         arguments = prepared.arguments(values)
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                return await self._run(prepared.sql, arguments, give_up_at - now())
-            except asyncpg.IntegrityConstraintViolationError:
-                raise
-            except TROUBLE as error:
-                if not (tries_left and _may_pass(error) and now() < give_up_at):
-                    # The cause is cut off: its text can quote what was to be stored.
-                    raise StorageUnavailable(safe_reason(error)) from None
-            await asyncio.sleep(_BACKOFF_SECONDS * (_TRIES - tries_left) * (1 + random.random()))  # noqa: S311
-        raise AssertionError("unreachable: the last try returns or raises")
+
+        async def run(connection: Any, give_up_at: float) -> list[Row]:
+            rows: list[Row] = await connection.fetch(
+                prepared.sql, *arguments, timeout=seconds_left(give_up_at)
+            )
+            return rows
+
+        return await self._insist(run)
 
     async def fetch_one(
         self, statement: sa.ClauseElement, values: Mapping[str, object]
@@ -158,17 +148,50 @@ class Database:
         rows = await self.fetch(statement, values)
         return rows[0] if rows else None
 
-    async def _run(self, sql: str, arguments: Sequence[object], limit_seconds: float) -> list[Row]:
+    async def transact(self, work: Callable[[Transaction], Awaitable[_T]]) -> _T:
+        """Run several statements as one transaction, and commit it unless `work` raises.
+
+        Args:
+            work: Runs them. It waits for nothing else, since it holds a connection and locks, and
+                can be run again from its beginning, also after a commit whose answer was lost.
+
+        Raises:
+            asyncpg.IntegrityConstraintViolationError: A rule of the tables forbids it.
+            StorageUnavailable: The database did not answer in time, or failed several times.
+        """
+
+        async def run(connection: Any, give_up_at: float) -> _T:
+            return await Transaction(self.compiled, connection, give_up_at).run(work)
+
+        return await self._insist(run)
+
+    async def _insist(self, run: Callable[[Any, float], Awaitable[_T]]) -> _T:
+        """Run something on a connection, and again after what may pass."""
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + _STATEMENT_SECONDS
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return await self._on_a_connection(run, give_up_at)
+            except asyncpg.IntegrityConstraintViolationError:
+                raise
+            except TROUBLE as error:
+                if not (tries_left and _may_pass(error) and now() < give_up_at):
+                    # The cause is cut off: its text can quote what was to be stored.
+                    raise StorageUnavailable(safe_reason(error)) from None
+                if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                    await self._leave_old_primary()
+            await asyncio.sleep(_BACKOFF_SECONDS * (_TRIES - tries_left) * (1 + random.random()))  # noqa: S311
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _on_a_connection(
+        self, run: Callable[[Any, float], Awaitable[_T]], give_up_at: float
+    ) -> _T:
         pool = self._pool
         if pool is None:
             raise StorageUnavailable("the database is closed")
-        now = asyncio.get_running_loop().time
-        give_up_at = now() + max(limit_seconds, _BACKOFF_SECONDS)
-        connection = await pool.acquire(timeout=min(_POOL_WAIT_SECONDS, limit_seconds))
+        connection = await pool.acquire(timeout=min(_POOL_WAIT_SECONDS, seconds_left(give_up_at)))
         try:
-            left = max(give_up_at - now(), _BACKOFF_SECONDS)
-            rows: list[Row] = await connection.fetch(sql, *arguments, timeout=left)
-            return rows
+            return await run(connection, give_up_at)
         except asyncpg.InternalClientError:
             connection.terminate()
             raise
@@ -176,7 +199,12 @@ class Database:
             # After a timeout the statement is cancelled. What does not confirm that soon is closed,
             # never used again; and the caller, who may be cancelled, is told of the first trouble.
             with suppress(TimeoutError):
-                await pool.release(connection, timeout=_CANCEL_SECONDS)
+                await pool.release(connection, timeout=CANCEL_SECONDS)
+
+    async def _leave_old_primary(self) -> None:
+        """Let go of all connections: their server became a standby, and another one took over."""
+        if self._pool is not None:
+            await self._pool.expire_connections()
 
 
 async def _no_reset(_: object) -> None:

@@ -63,10 +63,13 @@ def require_schema_name(name: str) -> str:
 
 
 def engine_for(dsn: str) -> AsyncEngine:
-    """Return an engine that opens connections just as the pool does."""
+    """Return an engine that opens connections just as the pool does.
+
+    Nothing is prepared for later: a pooler may stand between, and nothing here runs twice.
+    """
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=functools.partial(connect, dsn),
+        async_creator=functools.partial(connect, dsn, statement_cache_size=0),
         poolclass=NullPool,
         hide_parameters=True,
     )

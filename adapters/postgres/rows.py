@@ -1,4 +1,4 @@
-"""Room 3, the world: rows become entities and entities become values, here and nowhere else.
+"""Room 3, the world: rows become entities, here and nowhere else.
 
 May import: standard library, chatcore, msgspec.
 """
@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from chatcore import (
+    AbandonedTurn,
     Attempt,
     AttemptOutcome,
     ChatSession,
+    JournalEntry,
     Message,
     MessageId,
     NewTurn,
     OwnerId,
+    Question,
     Quote,
     Role,
     SessionId,
@@ -32,68 +36,7 @@ from chatcore import (
 
 Row = Mapping[str, Any]
 
-_encode = msgspec.json.Encoder().encode
 _decode_quote = msgspec.json.Decoder(Quote).decode
-
-
-def quote_value(quote: Quote | None) -> str | None:
-    """Return a passage as JSON text, without the parts that are not known."""
-    if quote is None:
-        return None
-    known = {
-        "text": quote.text,
-        "title": quote.title,
-        "url": quote.url,
-        "anchor": quote.anchor,
-    }
-    return _encode({name: value for name, value in known.items() if value is not None}).decode()
-
-
-def new_turn_values(new: NewTurn) -> dict[str, object]:
-    """Return what the statements that admit a question need."""
-    return {
-        "owner_id": new.owner_id,
-        "session_id": new.session_id,
-        "title": new.title,
-        "turn_id": new.turn_id,
-        "question_id": new.question_id,
-        "text": new.text,
-        "quote": quote_value(new.quote),
-        "idempotency_key": new.idempotency_key,
-        "fingerprint": new.fingerprint,
-        "max_attempts": new.max_attempts,
-        "lease_seconds": new.lease_seconds,
-        "window_turns": new.window_turns,
-        "now": new.now,
-    }
-
-
-def ref_values(ref: TurnRef) -> dict[str, object]:
-    """Return the guard of a write."""
-    return {
-        "owner_id": ref.owner_id,
-        "session_id": ref.session_id,
-        "turn_id": ref.turn_id,
-        "number": ref.number,
-        "attempt": ref.attempt,
-    }
-
-
-def end_values(end: TurnEnd) -> dict[str, object]:
-    """Return what becomes true of a turn when it ends."""
-    return {
-        "status": end.status.value,
-        "outcome": end.status.value,
-        "reply_id": end.reply_id,
-        "text": end.text,
-        "now": end.now,
-        "model": end.model,
-        "request_digest": end.request_digest,
-        "finish_reason": end.finish_reason,
-        "error_code": end.error_code,
-        "prompt_tokens": end.usage.prompt_tokens if end.usage else None,
-        "completion_tokens": end.usage.completion_tokens if end.usage else None,
-    }
 
 
 def admitted_turn(new: NewTurn, row: Row) -> Turn:
@@ -160,6 +103,7 @@ def stored_turn(row: Row, attempts: Iterable[Row] = ()) -> Turn:
             content=row["reply_content"],
             quote=None,
             created_at=row["reply_created_at"],
+            superseded_by=_turn_id(row["superseded_by"]),
         )
     return Turn(
         id=TurnId(row["id"]),
@@ -177,6 +121,7 @@ def stored_turn(row: Row, attempts: Iterable[Row] = ()) -> Turn:
         finish_reason=row["finish_reason"],
         error_code=row["error_code"],
         usage=_usage(row),
+        superseded_by=_turn_id(row["superseded_by"]),
         attempts=tuple(_attempt(kept) for kept in attempts),
     )
 
@@ -204,6 +149,17 @@ def message(session_id: SessionId, row: Row) -> Message:
         content=row["content"],
         quote=_quote(row["quote"]),
         created_at=row["created_at"],
+        superseded_by=_turn_id(row["superseded_by"]),
+    )
+
+
+def question(row: Row) -> Question:
+    """Return a turn's question as it was read."""
+    return Question(
+        turn_id=TurnId(row["id"]),
+        turn_number=row["number"],
+        text=row["content"],
+        quote=_quote(row["quote"]),
     )
 
 
@@ -222,11 +178,37 @@ def window(rows: Iterable[Row]) -> tuple[WindowMessage, ...]:
     )
 
 
+def journal_entry(row: Row) -> JournalEntry:
+    """Return a turn as a follower finds it."""
+    return JournalEntry(
+        turn_id=TurnId(row["id"]),
+        status=TurnStatus(row["status"]),
+        attempt=row["attempt"],
+        is_abandoned=row["is_abandoned"],
+        start=row["start"],
+        text=row["text"],
+    )
+
+
+def abandoned_turn(row: Row) -> AbandonedTurn:
+    """Return a turn that is past its lease."""
+    ref = TurnRef(
+        owner_id=OwnerId(row["owner_id"]),
+        session_id=SessionId(row["session_id"]),
+        turn_id=TurnId(row["id"]),
+        number=row["number"],
+        attempt=row["attempt"],
+    )
+    return AbandonedTurn(ref, may_go_on=row["may_go_on"])
+
+
 def _attempt(row: Row) -> Attempt:
     return Attempt(
         number=row["number"],
         outcome=AttemptOutcome(row["outcome"]),
         window=tuple(row["window_turns"]),
+        template=row["template"],
+        stream=row["stream"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         model=row["model"],
@@ -246,3 +228,7 @@ def _usage(row: Row) -> Usage | None:
 
 def _quote(value: str | None) -> Quote | None:
     return None if value is None else _decode_quote(value)
+
+
+def _turn_id(value: UUID | None) -> TurnId | None:
+    return None if value is None else TurnId(value)

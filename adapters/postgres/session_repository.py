@@ -24,7 +24,7 @@ from .database import Database
 
 
 class PostgresSessions(SessionRepository):
-    """The half of the repository that is about whole conversations."""
+    """The part of the repository that is about whole conversations."""
 
     _database: Database
 

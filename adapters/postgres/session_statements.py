@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .admit_statements import NOW, OWNER, SESSION
+from .parameters import NOW, OWNER, SESSION, constant
+from .single_rows import turn_numbered
 from .tables import chat_sessions, erased_sessions, messages, turns
 
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
@@ -74,7 +75,7 @@ def _erase() -> sa.Select[Any]:
         "prompt_tokens": totals.c.prompt_tokens,
         "completion_tokens": totals.c.completion_tokens,
     }
-    source = sa.select(*values.values()).select_from(erased.join(totals, sa.literal_column("true")))
+    source = sa.select(*values.values()).select_from(erased.join(totals, constant("true")))
     tombstone = erased_sessions.insert().from_select(list(values), source).cte("tombstone")
     return sa.select(erased.c.id).add_cte(tombstone)
 
@@ -104,19 +105,14 @@ def _page(*, newest_first: bool, bound: sa.ColumnElement[bool] | None) -> sa.Sel
         .where(messages.c.owner_id == OWNER, messages.c.session_id == SESSION)
         .scalar_subquery()
     )
-    joined = chat_sessions.outerjoin(page, sa.literal_column("true")).outerjoin(
-        turns,
-        sa.and_(
-            turns.c.owner_id == OWNER,
-            turns.c.session_id == SESSION,
-            turns.c.number == page.c.turn_number,
-        ),
-    )
+    turn = turn_numbered(page.c.turn_number)
+    joined = chat_sessions.outerjoin(page, constant("true")).outerjoin(turn, constant("true"))
     return (
         sa.select(
             *page.c,
-            turns.c.id.label("turn_id"),
-            turns.c.status.label("turn_status"),
+            turn.c.id.label("turn_id"),
+            turn.c.status.label("turn_status"),
+            turn.c.superseded_by,
             newest.label("newest_position"),
         )
         .select_from(joined)

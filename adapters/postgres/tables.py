@@ -3,8 +3,9 @@
 May import: standard library, sqlalchemy.
 
 Every key begins with `owner_id`, so that the tables can be partitioned or distributed by owner and
-no statement touches a second part. The lease has no index on purpose: renewing it must stay a cheap
-(HOT) update. The schema's name is put in when statements are compiled.
+no statement touches a second part; only what belongs to nobody is in a table of its own. The lease
+has no index on purpose: renewing it must stay a cheap (HOT) update. The schema's name is put in
+when statements are compiled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ metadata = sa.MetaData(
 )
 
 IS_RUNNING = "status = 'running'"
-IS_HISTORY = "status IN ('completed', 'stopped') AND reply_id IS NOT NULL"
+IS_HISTORY = "status IN ('completed', 'stopped') AND reply_id IS NOT NULL AND superseded_by IS NULL"
 """Which turns go to the model with later questions (guarantee G8)."""
 
 _stamp = sa.DateTime(timezone=True)
@@ -66,9 +67,12 @@ turns = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("max_attempts", sa.Integer, nullable=False),
     sa.Column("lease_expires_at", _stamp),
+    sa.Column("deadline", _stamp, nullable=False),
     sa.Column("question_id", sa.Uuid, nullable=False),
     sa.Column("question_position", sa.Integer, nullable=False),
     sa.Column("reply_id", sa.Uuid),
+    # The id of the turn that took its place; of this session, but later than this one.
+    sa.Column("superseded_by", sa.Uuid),
     sa.Column("model", sa.Text),
     sa.Column("finish_reason", sa.Text),
     sa.Column("error_code", sa.Text),
@@ -145,9 +149,12 @@ attempts = sa.Table(
     sa.Column("turn_id", sa.Uuid, nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
-    # Numbers of the earlier turns offered for the request: with the messages and the settings of
-    # that time, enough to rebuild it (G9).
+    # Numbers of the earlier turns offered for the request: with the messages, the template and
+    # whether it streams, enough to rebuild it (G9).
     sa.Column("window_turns", postgresql.ARRAY(sa.Integer), nullable=False),
+    # No foreign key: each admission would lock the one row that all of them name.
+    sa.Column("template", sa.Text, nullable=False),
+    sa.Column("stream", sa.Boolean, nullable=False),
     sa.Column("model", sa.Text),
     sa.Column("request_digest", sa.Text),
     sa.Column("error_code", sa.Text),
@@ -164,6 +171,35 @@ attempts = sa.Table(
     ),
     sa.CheckConstraint("(outcome = 'pending') = (ended_at IS NULL)", name="ended"),
     postgresql_with={"fillfactor": "70"},
+)
+
+reply_journal = sa.Table(
+    "reply_journal",
+    metadata,
+    _owner(),
+    sa.Column("turn_id", sa.Uuid, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    # In code points of the attempt's reply.
+    sa.Column("start", sa.Integer, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("owner_id", "turn_id", "attempt", "start"),
+    sa.ForeignKeyConstraint(
+        ["owner_id", "turn_id"], ["turns.owner_id", "turns.id"], ondelete="CASCADE"
+    ),
+    sa.CheckConstraint("start >= 0", name="start"),
+    sa.CheckConstraint("text <> ''", name="text"),
+    comment="Replies of running turns, as far as they have come; dropped when their turn ends.",
+)
+
+request_templates = sa.Table(
+    "request_templates",
+    metadata,
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("digest"),
+    comment="What requests to the model are made with besides the conversation. No owner: the "
+    "operator's words, few rows, the same for all; where tables are distributed, a reference "
+    "table.",
 )
 
 erased_sessions = sa.Table(

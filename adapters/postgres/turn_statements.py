@@ -1,4 +1,4 @@
-"""Room 3, the world: reading, moving on and ending turns.
+"""Room 3, the world: moving on and ending turns that are held.
 
 May import: standard library, sqlalchemy.
 """
@@ -8,22 +8,33 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
-from .admit_statements import NOW, OF_SESSION, OWNER, SESSION, TURN, constant
-from .tables import attempts, chat_sessions, messages, turns
-
-NUMBER = sa.bindparam("number", type_=sa.Integer)
-ATTEMPT = sa.bindparam("attempt", type_=sa.Integer)
-
-_HELD = (
-    *OF_SESSION,
-    turns.c.number == NUMBER,
-    turns.c.id == TURN,
-    turns.c.attempt == ATTEMPT,
-    sa.text("turns.status = 'running'"),
+from .parameters import (
+    ATTEMPT,
+    HELD,
+    NOW,
+    NUMBER,
+    OWNER,
+    SESSION,
+    STREAM,
+    TEMPLATE,
+    TURN,
+    constant,
 )
-"""The guard of every write: this attempt still holds the turn."""
+from .tables import attempts, chat_sessions, messages, reply_journal, turns
+
+DIGEST = sa.bindparam("request_digest", type_=sa.Text)
+
+# A statement that waited for the turn's row goes on with the row as it became, but with the journal
+# as it was before: what a beat stored meanwhile would be left behind. So the row must still be the
+# one that was there when the statement began; if not, nothing is done, and the caller looks again.
+_seen = turns.alias("seen")
+_UNTOUCHED = sa.literal_column("turns.xmin") == (
+    sa.select(sa.literal_column("seen.xmin"))
+    .select_from(_seen)
+    .where(_seen.c.owner_id == OWNER, _seen.c.session_id == SESSION, _seen.c.number == NUMBER)
+    .scalar_subquery()
+)
 
 _ENDED = {
     "status": sa.bindparam("status", type_=sa.Text),
@@ -56,7 +67,7 @@ def _end_attempt(ended: sa.CTE) -> sa.CTE:
         .values(
             outcome=sa.bindparam("outcome", type_=sa.Text),
             model=_ENDED["model"],
-            request_digest=sa.bindparam("request_digest", type_=sa.Text),
+            request_digest=sa.func.coalesce(DIGEST, attempts.c.request_digest),
             error_code=_ENDED["error_code"],
             prompt_tokens=_ENDED["prompt_tokens"],
             completion_tokens=_ENDED["completion_tokens"],
@@ -66,11 +77,23 @@ def _end_attempt(ended: sa.CTE) -> sa.CTE:
     )
 
 
+def _drop_journal(ended: sa.CTE) -> sa.CTE:
+    return (
+        reply_journal.delete()
+        .where(
+            reply_journal.c.owner_id == OWNER,
+            reply_journal.c.turn_id == TURN,
+            sa.exists(sa.select(ended.c.question_position)),
+        )
+        .cte("dropped")
+    )
+
+
 def _finish_with_reply() -> sa.Select[Any]:
     reply_id = sa.bindparam("reply_id", type_=sa.Uuid)
     ended = (
         turns.update()
-        .where(*_HELD)
+        .where(*HELD, _UNTOUCHED)
         .values(**_ENDED, reply_id=reply_id)
         .returning(*_FROM_ENDED)
         .cte("ended")
@@ -86,7 +109,7 @@ def _finish_with_reply() -> sa.Select[Any]:
         "created_at": NOW,
     }
     reply = messages.insert().from_select(list(values), sa.select(*values.values())).cte("reply")
-    return sa.select(*ended.c).add_cte(reply, _end_attempt(ended))
+    return sa.select(*ended.c).add_cte(reply, _end_attempt(ended), _drop_journal(ended))
 
 
 def _finish_without_reply() -> sa.Select[Any]:
@@ -100,7 +123,7 @@ def _finish_without_reply() -> sa.Select[Any]:
     )
     ended = (
         turns.update()
-        .where(*_HELD, turns.c.session_id == session.c.id)
+        .where(*HELD, _UNTOUCHED, turns.c.session_id == session.c.id)
         .values(**_ENDED)
         .returning(*_FROM_ENDED)
         .cte("ended")
@@ -116,13 +139,13 @@ def _finish_without_reply() -> sa.Select[Any]:
         .values(last_position=chat_sessions.c.last_position - constant("1"))
         .cte("given_back")
     )
-    return sa.select(*ended.c).add_cte(given_back, _end_attempt(ended))
+    return sa.select(*ended.c).add_cte(given_back, _end_attempt(ended), _drop_journal(ended))
 
 
 def _next_attempt() -> sa.Select[Any]:
     moved = (
         turns.update()
-        .where(*_HELD, turns.c.attempt < turns.c.max_attempts)
+        .where(*HELD, turns.c.attempt < turns.c.max_attempts)
         .values(attempt=turns.c.attempt + constant("1"))
         .returning(turns.c.attempt)
         .cte("moved")
@@ -138,7 +161,9 @@ def _next_attempt() -> sa.Select[Any]:
         .values(
             outcome=constant("'failed'"),
             error_code=sa.bindparam("error_code", type_=sa.Text),
-            request_digest=sa.bindparam("request_digest", type_=sa.Text),
+            request_digest=sa.func.coalesce(
+                sa.func.nullif(DIGEST, constant("''")), attempts.c.request_digest
+            ),
             ended_at=NOW,
         )
         .returning(attempts.c.window_turns)
@@ -150,6 +175,8 @@ def _next_attempt() -> sa.Select[Any]:
         "number": moved.c.attempt,
         "outcome": constant("'pending'"),
         "window_turns": failed.c.window_turns,
+        "template": TEMPLATE,
+        "stream": STREAM,
         "started_at": NOW,
     }
     opened = attempts.insert().from_select(list(values), sa.select(*values.values())).cte("opened")
@@ -157,62 +184,11 @@ def _next_attempt() -> sa.Select[Any]:
 
 
 FINISH_WITH_REPLY = _finish_with_reply()
-"""End a turn and store its reply. Rows: one if this attempt held the turn, else none."""
+"""End a turn and store its reply. Rows: one if this attempt held the turn, else none.
+
+None also if a beat of this attempt was being stored at that moment: then once more.
+"""
 FINISH_WITHOUT_REPLY = _finish_without_reply()
-"""End a turn that has no text. Rows: one if this attempt held the turn, else none."""
+"""End a turn that has no text. Rows: as above."""
 NEXT_ATTEMPT = _next_attempt()
 """Close an attempt and open the next. Rows: one if this attempt held the turn, else none."""
-_reply = messages.alias("reply")
-
-TURN_BY_ID = (
-    sa.select(
-        turns,
-        _reply.c.content.label("reply_content"),
-        _reply.c.position.label("reply_position"),
-        _reply.c.created_at.label("reply_created_at"),
-    )
-    .select_from(turns)
-    .outerjoin(
-        _reply,
-        sa.and_(
-            _reply.c.owner_id == OWNER,
-            _reply.c.session_id == turns.c.session_id,
-            _reply.c.turn_number == turns.c.number,
-            _reply.c.role == constant("'assistant'"),
-        ),
-    )
-    .where(turns.c.owner_id == OWNER, turns.c.id == TURN, turns.c.session_id == SESSION)
-)
-"""One turn with its reply. Rows: at most one."""
-
-ATTEMPTS_OF_TURN = (
-    sa.select(attempts)
-    .where(attempts.c.owner_id == OWNER, attempts.c.turn_id == TURN)
-    .order_by(attempts.c.number)
-)
-"""Every call of the model for one turn, oldest first."""
-
-WINDOW_OF_TURNS = (
-    sa.select(
-        turns.c.id.label("said_turn_id"),
-        messages.c.turn_number.label("said_turn_number"),
-        messages.c.role.label("said_role"),
-        messages.c.content.label("said_content"),
-        messages.c.quote.label("said_quote"),
-    )
-    .select_from(turns)
-    .join(
-        messages,
-        sa.and_(
-            messages.c.owner_id == OWNER,
-            messages.c.session_id == SESSION,
-            messages.c.turn_number == turns.c.number,
-        ),
-    )
-    .where(
-        *OF_SESSION,
-        turns.c.number == sa.any_(sa.bindparam("numbers", type_=ARRAY(sa.Integer))),
-    )
-    .order_by(messages.c.position)
-)
-"""The messages of the given turns, oldest first."""
