@@ -1,6 +1,6 @@
 """Room 4, the door: the commands of `python -m app`.
 
-May import: standard library, app.
+May import: standard library, app, chatcore.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
+from typing import Any
+from uuid import UUID
 
 from app.checkup import check
 from app.container import AppContainer
@@ -20,6 +22,7 @@ from app.lifecycle import DRAIN_SECONDS, StartFailed
 from app.log_text import masked
 from app.logs import Logs, configure_logs, get_logger
 from app.main import create_app
+from app.replay import replayed, show
 from app.server import run_server
 from app.setting_types import DatabaseUrl
 from app.settings import Settings, SettingsError
@@ -32,6 +35,7 @@ from app.startup import (
     prepare,
     tell_choices,
 )
+from chatcore import TurnId
 
 _FAILED = 1
 _MISUSED = 2
@@ -39,10 +43,10 @@ _MISUSED = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, 1 for a failure, 2 for wrong settings or use."""
-    chosen = _parser().parse_args(arguments)
-    command: Callable[[], int] = chosen.command
+    options = vars(_parser().parse_args(arguments))
+    command: Callable[..., int] = options.pop("command")
     try:
-        return command()
+        return command(**options)
     except SettingsError as error:
         for problem in error.problems:
             _complain(problem)
@@ -88,6 +92,14 @@ def openapi() -> int:
     return 0
 
 
+def replay(*, turn_id: UUID, attempt: int | None) -> int:
+    """Print the exact requests of one turn; 1 if one is not what its recorded digest says."""
+    settings = Settings.load()
+    with _masking(settings), closing(_logs(settings)), embedded_database(settings) as used:
+        is_well = show(asyncio.run(replayed(used, TurnId(turn_id))), only=attempt)
+    return 0 if is_well else _FAILED
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m app",
@@ -105,7 +117,18 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text, description=text.capitalize() + ".").set_defaults(
             command=command
         )
+    _add_replay(commands)
     return parser
+
+
+def _add_replay(commands: Any) -> None:  # argparse gives the type no public name
+    text = "print the exact requests that a turn sent to the model"
+    parser = commands.add_parser("replay", help=text, description=text.capitalize() + ".")
+    parser.add_argument("turn_id", type=UUID, metavar="TURN_ID", help="the turn's id")
+    parser.add_argument(
+        "--attempt", type=int, metavar="N", help="only the bytes of this attempt's request"
+    )
+    parser.set_defaults(command=replay)
 
 
 def _logs(settings: Settings) -> Logs:

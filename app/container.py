@@ -8,6 +8,7 @@ the commands call these providers once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -109,6 +110,7 @@ def _make_database(settings: Settings) -> Database:
         _database_url(settings),
         schema=settings.database_schema,
         pool_size=settings.database_pool_size,
+        pooler=settings.database_pooler == "transaction",
     )
 
 
@@ -127,7 +129,7 @@ def _make_llm(settings: Settings) -> OpenAILLM:
 
 
 def _make_policy(settings: Settings) -> ChatPolicy:
-    return ChatPolicy(
+    policy = ChatPolicy(
         system_prompt=settings.system_prompt,
         history_messages=settings.history_messages,
         history_max_chars=_history_max_chars(settings),
@@ -139,6 +141,7 @@ def _make_policy(settings: Settings) -> ChatPolicy:
         message_max_chars=settings.message_max_chars,
         quote_max_chars=settings.selected_text_max_chars,
     )
+    return replace(policy, idle_sweep_seconds=None) if settings.sweep == "idle-off" else policy
 
 
 def _history_max_chars(settings: Settings) -> int:

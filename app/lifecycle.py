@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Protocol
 
 from app.logs import get_logger
@@ -14,6 +15,9 @@ from chatcore import ChatService, ServiceStopping
 
 DRAIN_SECONDS = 20.0
 """How long running turns may go on once the process is asked to stop."""
+GRACE_SECONDS = 3.0
+"""How long it may take after that to hand over what still runs."""
+_CLOSE_SECONDS = 1.0
 
 
 class StartFailed(Exception):
@@ -59,8 +63,9 @@ class Lifecycle:
     Args:
         store: The database.
         model: The model.
-        service: Whose turns are to be ended well.
+        service: Whose turns are to end, or to be handed over.
         drain_seconds: How long running turns may go on once the process is asked to stop.
+        grace_seconds: How long handing over what still runs may take.
     """
 
     def __init__(
@@ -70,24 +75,24 @@ class Lifecycle:
         model: Model,
         service: ChatService,
         drain_seconds: float = DRAIN_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._store = store
         self._model = model
         self._service = service
         self._drain_seconds = drain_seconds
+        self._grace_seconds = grace_seconds
         self._drain: asyncio.Task[None] | None = None
         self._log = get_logger("lifecycle")
 
     async def open(self) -> None:
-        """Connect, and end the turns that a dead process left running.
+        """Connect, and go on with the turns that another process left.
 
         Raises:
             StorageUnavailable: The database does not answer.
         """
         await self._store.open()
-        ended = await self._service.recover()
-        if ended:
-            self._log.info("abandoned_turns_ended", count=ended)
+        await self._service.start()
 
     async def require_ready(self) -> None:
         """Return if requests may come.
@@ -101,11 +106,12 @@ class Lifecycle:
         await self._store.check()
 
     def begin_drain(self) -> asyncio.Task[None]:
-        """Admit nothing more and let running turns finish for a while; once is enough."""
+        """Admit nothing more, let running turns finish for a while, then hand over the rest.
+
+        Once is enough. Whatever does not answer meanwhile, the task ends in time.
+        """
         if self._drain is None:
-            self._drain = asyncio.create_task(
-                self._service.close(timeout_seconds=self._drain_seconds), name="drain"
-            )
+            self._drain = asyncio.create_task(self._finish_or_hand_over(), name="drain")
         return self._drain
 
     async def close(self) -> None:
@@ -113,5 +119,16 @@ class Lifecycle:
         try:
             await self.begin_drain()
         finally:
-            await self._model.aclose()
-            await self._store.close()
+            # What hangs now must not hold up the exit, and ends with the process.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._model.aclose()
+                    await self._store.close()
+
+    async def _finish_or_hand_over(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain_seconds + self._grace_seconds):
+                await self._service.close(timeout_seconds=self._drain_seconds)
+        except TimeoutError:
+            # The leases of what still runs are not given away; they run out.
+            self._log.warning("drain_cut_short")

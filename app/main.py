@@ -17,12 +17,14 @@ from app.http.chat import send_message
 from app.http.contract import openapi_config
 from app.http.edge import Edge
 from app.http.health import health, ready
-from app.http.messages import get_turn, list_messages
+from app.http.messages import list_messages
 from app.http.problems import answer_problem
+from app.http.revisions import edit, regenerate
 from app.http.sessions import erase_session, get_session, list_sessions, rename_session
+from app.http.turns import follow_turn, get_turn, stop_turn
 from app.lifecycle import DRAIN_SECONDS, Lifecycle
 from app.logs import configure_logs, get_logger
-from app.process import drain_on_signals, relax_garbage_collector, stop_with_parent
+from app.process import OpenRequests, drain_on_signals, relax_garbage_collector, stop_with_parent
 from app.settings import Settings
 from chatcore import ChatError, ChatService
 
@@ -33,7 +35,11 @@ _OWNED = [
     rename_session,
     erase_session,
     list_messages,
+    regenerate,
+    edit,
     get_turn,
+    follow_turn,
+    stop_turn,
 ]
 
 
@@ -78,7 +84,10 @@ def _owned_routes(container: AppContainer, service: ChatService) -> Router:
 def create_served_app(settings: Settings, *, drain_seconds: float) -> Litestar:
     """Return the application for a process that does nothing else."""
     app = create_app(AppContainer(settings=settings), drain_seconds=drain_seconds)
-    app.on_startup.extend([relax_garbage_collector, drain_on_signals(app.state.lifecycle)])
+    app.asgi_handler = requests = OpenRequests(app.asgi_handler)
+    app.on_startup.extend(
+        [relax_garbage_collector, drain_on_signals(app.state.lifecycle, requests)]
+    )
     return app
 
 

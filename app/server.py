@@ -8,19 +8,19 @@ from __future__ import annotations
 import socket
 from functools import partial
 from importlib.util import find_spec
+from math import ceil
 from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from app.lifecycle import GRACE_SECONDS
 from app.main import create_served_app, create_worker_app
 from app.settings import Settings, hand_to_workers
 
 # Built on httptools, which has no wheels for some platforms.
 _PROTOCOL = "app.http.protocol:BoundedProtocol"
-# Backstop: what still runs so long after the drain is cut off.
-_GRACE_SECONDS = 3
 
 
 def run_server(settings: Settings, listener: socket.socket, *, drain_seconds: float) -> bool:
@@ -79,6 +79,7 @@ def _config(app: Any, drain_seconds: float, **options: Any) -> uvicorn.Config:
         proxy_headers=False,
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=int(drain_seconds) + _GRACE_SECONDS,
+        # Only a backstop: what is open when the drain is over is cut off then (app/process.py).
+        timeout_graceful_shutdown=ceil(drain_seconds + GRACE_SECONDS),
         **options,
     )

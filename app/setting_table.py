@@ -128,6 +128,20 @@ class DatabaseSettings:
         "chatcore",
         "PostgreSQL schema that holds the tables.",
     )
+    database_pooler: str = _setting(
+        "DATABASE_POOLER",
+        accept.choice("none", "transaction"),
+        "none",
+        "What stands between us and the database. transaction: a pooler such as PgBouncer in "
+        "transaction mode; nothing is then kept on a connection from one transaction to the next.",
+    )
+    sweep: str = _setting(
+        "SWEEP",
+        accept.choice("always", "idle-off"),
+        "always",
+        "When to look for turns that a dead process left. idle-off: not while nothing runs here, "
+        "for databases that scale to zero: no statement is sent then.",
+    )
     data_dir: Path = _setting(
         "DATA_DIR", accept.path, ".data", "Folder of the embedded PostgreSQL."
     )

@@ -156,13 +156,15 @@ async def prepare(settings: Settings, *, is_ours: bool) -> None:
 
 
 @asynccontextmanager
-async def probing(settings: Settings) -> AsyncGenerator[Store, None]:
+async def probing(
+    settings: Settings, container: AppContainer | None = None
+) -> AsyncGenerator[Store, None]:
     """Connect for a look, with a container of its own: connections belong to one event loop.
 
     Raises:
         StartFailed: The database does not answer.
     """
-    store: Store = AppContainer(settings=settings).store()
+    store: Store = (container or AppContainer(settings=settings)).store()
     try:
         await store.open()
     except (ChatError, ValueError) as error:

@@ -43,6 +43,18 @@ class StructlogTurnObserver(TurnObserver):
             completion_tokens=end.usage.completion_tokens if end.usage else None,
         )
 
+    def turn_taken_over(self, turn: TurnRef) -> None:
+        """Log that a turn goes on here whose process went away."""
+        self._log.info("turn_taken_over", **_ids(turn))
+
+    def turn_handed_over(self, turn: TurnRef) -> None:
+        """Log that a turn is left for another process, because this one stops."""
+        self._log.info("turn_handed_over", **_ids(turn))
+
+    def turn_given_up(self, turn: TurnRef, error_code: str) -> None:
+        """Log that a turn whose process went away was ended: nobody could go on with it."""
+        self._log.warning("turn_given_up", **_ids(turn), code=error_code)
+
     def turn_lost(self, turn: TurnRef) -> None:
         """Log that a turn was ended or erased by somebody else."""
         self._log.info("turn_lost", **_ids(turn))

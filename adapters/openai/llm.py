@@ -24,7 +24,7 @@ from chatcore.ports.llm import (
 
 from .calls import Calls
 from .failures import Failures
-from .payloads import TokenLimitField, encode_request, is_json
+from .payloads import TokenLimitField, encode_request, is_json, is_token_limit_field
 from .provider import OPENAI_BASE_URL, Provider
 from .silence import Silence
 from .streamed_answer import StreamedAnswer
@@ -97,6 +97,11 @@ class OpenAILLM(LLMPort):
         """Where requests go, without the path of the call."""
         return self._provider.base_url
 
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """See `LLMPort.options`: the model's name, and what the server calls the longest answer."""
+        return ("model", self.model), ("token_limit_field", self._token_limit_field)
+
     def __repr__(self) -> str:
         return f"OpenAILLM(base_url={self.base_url!r}, model={self.model!r}, api_key='***')"
 
@@ -106,8 +111,13 @@ class OpenAILLM(LLMPort):
 
     def prepare(self, prompt: Prompt, *, stream: bool) -> PreparedRequest:
         """See `LLMPort.prepare`."""
+        chosen = dict(prompt.options)
+        field = chosen.get("token_limit_field")
         body = encode_request(
-            prompt, model=self.model, token_limit_field=self._token_limit_field, stream=stream
+            prompt,
+            model=chosen.get("model") or self.model,
+            token_limit_field=field if is_token_limit_field(field) else self._token_limit_field,
+            stream=stream,
         )
         return PreparedRequest(prompt=prompt, body=body, stream=stream)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
 import msgspec
 
@@ -20,6 +20,8 @@ from chatcore.model.turn import Usage
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 """What a server calls the longest answer: OpenAI's newer models refuse the old name, most other
 servers know no other."""
+
+TOKEN_LIMIT_FIELDS: frozenset[str] = frozenset(get_args(TokenLimitField))
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """Largest whole answer, and largest single event, that is held in memory."""
@@ -78,6 +80,11 @@ class Answer(msgspec.Struct, gc=False):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Answer).decode
+
+
+def is_token_limit_field(name: str | None) -> TypeGuard[TokenLimitField]:
+    """Whether a server may call the longest answer so."""
+    return name in TOKEN_LIMIT_FIELDS
 
 
 def encode_request(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from itertools import islice
 from types import UnionType
 from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeVar, get_args, get_origin
@@ -21,6 +22,7 @@ from litestar.connection import ASGIConnection
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Reference, Schema
+from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
 from app.http.problems import Refused
@@ -47,6 +49,15 @@ def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHan
         detail = "The body must not be compressed: send it without Content-Encoding."
         headers = {"Accept-Encoding": "identity"}
         raise Refused("unsupported_media_type", detail, headers=headers)
+
+
+def require_json_if_any(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Do as `require_json` if there is a body at all."""
+    headers = connection.headers
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        require_json(connection, handler)
 
 
 class StrictJson(AbstractDTO[T], Generic[T]):
@@ -79,7 +90,9 @@ class StrictJson(AbstractDTO[T], Generic[T]):
         cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
     ) -> Reference | Schema:
         """Describe the struct itself, and say that it has no other fields."""
-        described: Reference | Schema = schema_creator.for_field_definition(field_definition)
+        # A body that may be left out has a default, which is no JSON and says nothing new.
+        bare = replace(field_definition, default=Empty)
+        described: Reference | Schema = schema_creator.for_field_definition(bare)
         if isinstance(described, Reference):
             registered = schema_creator.schema_registry.from_reference(described)
             registered.schema.additional_properties = False

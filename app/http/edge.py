@@ -30,13 +30,14 @@ from app.logs import get_logger
 
 Headers = list[tuple[bytes, bytes]]
 
-EVERYWHERE: Headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+_CACHING = b"cache-control"
+EVERYWHERE: Headers = [(b"x-content-type-options", b"nosniff"), (_CACHING, b"no-store")]
 _EXPOSED = b"X-Request-ID, Retry-After, Idempotent-Replayed"
 _PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Content-Type, Idempotency-Key, X-Request-ID",
+        b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID",
     ),
     (b"access-control-max-age", b"600"),
 ]
@@ -155,7 +156,11 @@ class _Exchange:
         """Pass on the answer with what every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self._headers]
+            given = list(message["headers"])
+            # Streams say themselves how they may be cached, and it must not be said twice.
+            has_own = any(name == _CACHING for name, _ in given)
+            given += [one for one in self._headers if not (has_own and one[0] == _CACHING)]
+            message["headers"] = given
         await self._send(message)
 
     async def refuse(self, code: str, *more: tuple[bytes, bytes]) -> None:

@@ -9,10 +9,11 @@ also send it bare, as Stripe's do, so both forms are one key.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
+from litestar.params import HeaderParameter
 
 from app.http.auth import PUBLIC_OWNER
 from app.http.problems import Refused
@@ -22,6 +23,16 @@ from chatcore import OwnerId
 HEADER = "Idempotency-Key"
 PUBLIC_MIN_CHARS = 16
 """Shortest key of the shared owner: whoever knows it gets the reply."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name=HEADER,
+        description="1 to 255 printable ASCII characters, bare or as a quoted string; at least 16 "
+        "without a credential. The same key with the same question gets the same reply, however "
+        "often and whenever it is sent.",
+    ),
+]
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')

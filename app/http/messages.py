@@ -13,7 +13,7 @@ from litestar.params import QueryParameter
 from app.http import cursors, wire
 from app.http.parameters import IdInPath, Owner, Service
 from app.http.responses import ALWAYS, problems
-from app.http.views import MessagePageView, TurnView
+from app.http.views import MessagePageView
 
 Limit = Annotated[
     int,
@@ -50,18 +50,3 @@ async def list_messages(
         after=after_position,
     )
     return wire.view_messages(page, after=after_position)
-
-
-@get(
-    "/sessions/{session_id:str}/turns/{turn_id:str}",
-    summary="Look at a turn",
-    operation_id="getTurn",
-    tags=["sessions"],
-    responses=problems(*ALWAYS, "turn_not_found"),
-)
-async def get_turn(
-    session_id: IdInPath, turn_id: IdInPath, owner_id: Owner, chat_service: Service
-) -> TurnView:
-    """Return one turn: its status, its reply, the calls of the model it took and their cost."""
-    known_session, known_turn = wire.read_turn_place(session_id, turn_id)
-    return wire.view_turn(await chat_service.turn(owner_id, known_session, known_turn))

@@ -20,7 +20,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from app.http.request_context import REQUEST_ID
 from app.http.schemas import FieldError, Problem
 from app.logs import get_logger
-from chatcore import ChatError, InvalidInput
+from chatcore import ChatError, InvalidInput, Turn, TurnFailed
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:chatcore:problem:"
@@ -70,6 +70,9 @@ PROBLEMS: Mapping[str, Row] = {
     "conflict": Row(409, "Conflict", "The conversation is not in a state for this."),
     "session_busy": Row(
         409, "Session busy", "A reply in this session is still being written.", True, 1
+    ),
+    "message_superseded": Row(
+        409, "Message superseded", "Another turn has taken this message's place."
     ),
     "turn_lost": Row(409, "Turn lost", "The turn was ended or erased meanwhile."),
     # the model
@@ -157,6 +160,17 @@ def answer_problem(_: Request[Any, Any, Any], error: Exception) -> Response[byte
     if getattr(error, "repeated", False):
         answer.headers["Idempotent-Replayed"] = "true"
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=answer.headers)
+
+
+def problem_of(error: Exception) -> bytes:
+    """Return the document of an exception, for where an answer has begun already."""
+    return encode_problem(_read(error), _named(error, "turn_id"), _named(error, "session_id"))[1]
+
+
+def problem_of_failed(turn: Turn) -> bytes:
+    """Return the document of a turn that failed."""
+    answer = _Answer(turn.error_code or TurnFailed.code)
+    return encode_problem(answer, str(turn.id), str(turn.session_id))[1]
 
 
 def encode_problem(

@@ -1,9 +1,10 @@
-"""Room 4, the door: bounds on what the server reads before there is a request.
+"""Room 4, the door: bounds on how long and how much a connection may keep the server busy.
 
 May import: standard library, app, uvicorn.
 
-uvicorn lets a client send a head of any length, as slowly as it likes. The body is none of this:
-its length is Litestar's business, its time the Edge's.
+uvicorn lets a client send a head of any length, as slowly as it likes, and keeps the rest of an
+answer for ever if it is not read. The body of a request is none of this: its length is Litestar's
+business, its time the Edge's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from app.logs import get_logger
 
 HEAD_MAX_BYTES = 65_536
 HEAD_SECONDS = 10.0
+WRITE_SECONDS = 30.0
+LAST_SECONDS = 1.0
+"""Instead of these two, once the server is shutting down: nobody is to hold it up."""
 
 _log = get_logger("http")
 
@@ -31,12 +35,16 @@ class BoundedProtocol(HttpToolsProtocol):
         head_max_bytes: Most bytes of address, headers and trailers, and of the framing of chunks.
         head_seconds: Longest wait for a whole head, from the connection, the last answer or the
             head's first byte on; also for the rest of a body that was answered before its end.
+        write_seconds: How long a client may read nothing at all of an answer that waits for it.
     """
 
     head_max_bytes = HEAD_MAX_BYTES
     head_seconds = HEAD_SECONDS
+    write_seconds = WRITE_SECONDS
 
     _alarm: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
+    _unsent_bytes = 0  # when the stall timer was set
     _raw_bytes = 0  # received since the head began and not part of a body
     _named_bytes = 0  # of the address and of whole headers: exact, however reads are cut
 
@@ -49,7 +57,27 @@ class BoundedProtocol(HttpToolsProtocol):
         """Wait for nothing more."""
         if self._alarm is not None:
             self._alarm.cancel()
+        self._stop_stall_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read on, but not for ever."""
+        super().pause_writing()
+        self._set_stall_timer()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_stall_timer()
+
+    def shutdown(self) -> None:
+        """Be in a hurry with clients that do not read, now that the server is shutting down."""
+        super().shutdown()
+        self.head_seconds = self.write_seconds = LAST_SECONDS
+        self._stop_stall_timer()
+        if self.transport.is_closing() or self.flow.write_paused:
+            self._set_stall_timer()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless what is no body is too long by now."""
@@ -105,6 +133,26 @@ class BoundedProtocol(HttpToolsProtocol):
             self._wait()
         else:
             self.transport.close()
+            self._set_stall_timer()  # the end of an answer may still wait for the client
+
+    def _set_stall_timer(self) -> None:
+        if self._stall is None:
+            self._unsent_bytes = self.transport.get_write_buffer_size()
+            self._stall = self.loop.call_later(self.write_seconds, self._look_for_progress)
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _look_for_progress(self) -> None:
+        """Leave a client that has read nothing meanwhile; nothing is written while we wait."""
+        self._stall = None
+        if self.transport.get_write_buffer_size() < self._unsent_bytes:
+            self._set_stall_timer()
+        else:
+            _log.info("client_stalled")
+            self.transport.abort()
 
     def _refuse(self, code: str) -> None:
         """Answer what never became a request, and close."""

@@ -1,4 +1,4 @@
-"""Room 4, the door: what the OpenAPI document says about answers that are problems.
+"""Room 4, the door: what the OpenAPI document says about what routes have in common.
 
 May import: standard library, app, litestar.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 
 from app.http.problems import MEDIA_TYPE, PROBLEMS
@@ -22,6 +23,27 @@ OF_BODIES = (
     "invalid_request",
 )
 """Codes of every route that reads a body."""
+
+OF_REPLIES = (
+    "session_busy",
+    "turn_lost",
+    "idempotency_key_reused",
+    "llm_unavailable",
+    "llm_incomplete",
+    "llm_rejected",
+    "llm_rate_limited",
+    "turn_interrupted",
+    "service_stopping",
+    "llm_timeout",
+)
+"""Codes of every route that has the model asked."""
+
+REPLAYED = ResponseHeader(
+    name="Idempotent-Replayed",
+    value="true",
+    description="`true`: the key was known, and this is its first reply.",
+    documentation_only=True,
+)
 
 
 def problems(*codes: str) -> dict[int, ResponseSpec]:

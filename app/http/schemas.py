@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 _SESSION_ID = "0199f3a2-7c1e-7d3b-9a55-2f1c5be0a1d4"
 
 
-class Request(Struct, forbid_unknown_fields=True, kw_only=True):
+class Request(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Base of what clients send: a field nobody knows is refused."""
 
 
-class SelectedText(Request):
+class SelectedText(Request, frozen=True):
     """The passage a question is about, and where it comes from."""
 
     text: Annotated[
@@ -41,7 +41,28 @@ class SelectedText(Request):
     ] = None
 
 
-class SendMessageRequest(Request):
+WantsStream = Annotated[
+    bool,
+    Meta(
+        description="Whether to answer with `text/event-stream`: the reply while it is written.",
+        examples=[True],
+    ),
+]
+OnBusyText = Annotated[
+    Literal["reject", "supersede"],
+    Meta(
+        description="What to do while a reply of the session is still being written: `reject` "
+        "answers 409; `supersede` stops that reply, keeps what there is of it, and goes on.",
+        examples=["reject"],
+    ),
+]
+
+
+class NoFields(Request, frozen=True):
+    """An object without fields; the body may be left out."""
+
+
+class SendMessageRequest(Request, frozen=True):
     """A question."""
 
     message: Annotated[
@@ -62,18 +83,39 @@ class SendMessageRequest(Request):
         str | SelectedText | None,
         Meta(description="The passage it is about: its text, or its text and source."),
     ] = None
-    stream: Annotated[bool, Meta(description="Only `false` so far.", examples=[False])] = False
-    on_busy: Annotated[
-        Literal["reject"],
+    stream: WantsStream = False
+    on_busy: OnBusyText = "reject"
+
+
+class RegenerateRequest(Request, frozen=True):
+    """How to ask again; the body may be left out."""
+
+    stream: WantsStream = False
+    on_busy: OnBusyText = "reject"
+
+
+class EditMessageRequest(Request, frozen=True):
+    """A question in the place of another."""
+
+    message: Annotated[
+        str,
         Meta(
-            description="What to do while the session's last reply is still being written: "
-            "`reject` answers 409.",
-            examples=["reject"],
+            description="The question; up to 32,000 code points, not blank.",
+            examples=["What is a degree of freedom of a robot arm?"],
         ),
-    ] = "reject"
+    ]
+    selected_text: Annotated[
+        str | SelectedText | UnsetType | None,
+        Meta(
+            description="The passage it is about. Left out: that of the question it replaces; "
+            "null: none."
+        ),
+    ] = UNSET
+    stream: WantsStream = False
+    on_busy: OnBusyText = "reject"
 
 
-class RenameSessionRequest(Request):
+class RenameSessionRequest(Request, frozen=True):
     """A new title."""
 
     title: Annotated[

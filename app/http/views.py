@@ -18,6 +18,14 @@ _TURN_ID = "0199f3a2-7c1e-7d3b-9a55-30a4c1f2b7e8"
 _MESSAGE_ID = "0199f3a2-8b02-7a10-b6f3-5d2c9e41aa07"
 _TIME = "2026-01-31T09:30:00.250000Z"
 
+SupersededBy = Annotated[
+    UUID | None,
+    Meta(
+        description="Id of the turn that took its place when a question was edited or asked again; "
+        "null while it counts.",
+        examples=[None],
+    ),
+]
 SessionIdText = Annotated[UUID, Meta(description="Id of the session.", examples=[_SESSION_ID])]
 TurnIdText = Annotated[UUID, Meta(description="Id of the turn.", examples=[_TURN_ID])]
 MessageIdText = Annotated[UUID, Meta(description="Id of the message.", examples=[_MESSAGE_ID])]
@@ -39,14 +47,28 @@ class ChatReply(View):
     """The reply to a question, as stored."""
 
     response: Annotated[
-        str, Meta(description="The reply's text.", examples=["An independent way to move."])
+        str,
+        Meta(
+            description="The reply's text, or the part of it that came before it was stopped.",
+            examples=["An independent way to move."],
+        ),
+    ]
+    status: Annotated[
+        Literal["completed", "stopped"],
+        Meta(description="Whether it is whole.", examples=["completed"]),
     ]
     session_id: SessionIdText
     timestamp: Annotated[
         datetime, Meta(description="When the reply was stored, UTC.", examples=[_TIME])
     ]
     turn_id: TurnIdText
-    message_id: Annotated[UUID, Meta(description="Id of the reply.", examples=[_MESSAGE_ID])]
+    message_id: Annotated[
+        UUID | None,
+        Meta(
+            description="Id of the reply; null if it was stopped before any text.",
+            examples=[_MESSAGE_ID],
+        ),
+    ]
     model: Annotated[
         str | None, Meta(description="Which model answered.", examples=["gpt-4o-mini"])
     ]
@@ -103,6 +125,7 @@ class MessageView(View):
         Literal["running", "completed", "stopped", "failed"],
         Meta(description="Status of the turn it belongs to."),
     ]
+    superseded_by: SupersededBy
     created_at: Annotated[datetime, Meta(description="UTC.", examples=[_TIME])]
 
 
@@ -145,6 +168,7 @@ class TurnView(View):
     model: str | None
     finish_reason: str | None
     error_code: Annotated[str | None, Meta(description="Why it failed.")]
+    superseded_by: SupersededBy
     created_at: Annotated[datetime, Meta(description="UTC.", examples=[_TIME])]
     ended_at: Annotated[datetime | None, Meta(description="UTC.", examples=[_TIME])]
     usage: UsageView | None

@@ -1,6 +1,6 @@
 """Room 4, the door: entities become bodies, and what clients send becomes plain values.
 
-May import: standard library, app, chatcore.
+May import: standard library, app, chatcore, msgspec.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
+
 from app.http.cursors import encode_position, encode_session_cursor
-from app.http.problems import Refused
-from app.http.schemas import FieldError, SelectedText, SendMessageRequest
+from app.http.schemas import SelectedText, SendMessageRequest
 from app.http.views import (
     AttemptView,
     ChatReply,
@@ -26,6 +27,8 @@ from chatcore import (
     Attempt,
     ChatSession,
     Message,
+    MessageId,
+    MessageNotFound,
     MessagePage,
     Quote,
     SessionId,
@@ -34,6 +37,7 @@ from chatcore import (
     Turn,
     TurnId,
     TurnNotFound,
+    TurnStatus,
     Usage,
 )
 
@@ -63,22 +67,25 @@ def read_turn_place(session_id: str, turn_id: str) -> tuple[SessionId, TurnId]:
     return SessionId(UUID(session_id)), TurnId(UUID(turn_id))
 
 
+def read_message_place(session_id: str, message_id: str) -> tuple[SessionId, MessageId]:
+    """Return both ids of a message's address; the answer tells nobody which of them is wrong.
+
+    Raises:
+        MessageNotFound: One of them is no id.
+    """
+    if not (_UUID.fullmatch(session_id) and _UUID.fullmatch(message_id)):
+        raise MessageNotFound(_NOWHERE)
+    return SessionId(UUID(session_id)), MessageId(UUID(message_id))
+
+
 def read_optional_session_id(request: SendMessageRequest) -> SessionId | None:
     """Return the session a question continues; None begins a new one."""
     return None if request.session_id is None else read_session_id(request.session_id)
 
 
-def read_quote(request: SendMessageRequest) -> Quote | None:
-    """Return the passage a question is about.
-
-    Raises:
-        Refused: The question asks for what this service cannot do yet.
-    """
-    if request.stream:
-        reason = "streaming is not available yet"
-        raise Refused("invalid_request", errors=[FieldError(field="stream", reason=reason)])
-    selected = request.selected_text
-    if selected is None:
+def read_quote(selected: str | SelectedText | UnsetType | None) -> Quote | None:
+    """Return the passage a question is about."""
+    if selected is None or selected is UNSET:
         return None
     if isinstance(selected, str):
         return Quote(text=selected)
@@ -89,11 +96,12 @@ def view_reply(answer: Answer) -> ChatReply:
     """Show an answer."""
     turn, reply = answer.turn, answer.reply
     return ChatReply(
-        response=reply.content,
+        response=answer.text,
+        status="completed" if turn.status is TurnStatus.COMPLETED else "stopped",
         session_id=turn.session_id,
-        timestamp=reply.created_at,
+        timestamp=(turn.ended_at or turn.created_at) if reply is None else reply.created_at,
         turn_id=turn.id,
-        message_id=reply.id,
+        message_id=None if reply is None else reply.id,
         model=turn.model,
         finish_reason=turn.finish_reason,
         usage=_view_usage(turn.usage),
@@ -151,6 +159,7 @@ def view_turn(turn: Turn) -> TurnView:
         model=turn.model,
         finish_reason=turn.finish_reason,
         error_code=turn.error_code,
+        superseded_by=turn.superseded_by,
         created_at=turn.created_at,
         ended_at=turn.ended_at,
         usage=_view_usage(turn.usage),
@@ -170,6 +179,7 @@ def _view_message(message: Message) -> MessageView:
         else SelectedText(text=quote.text, title=quote.title, url=quote.url, anchor=quote.anchor),
         turn_id=message.turn_id,
         turn_status=message.turn_status.value,
+        superseded_by=message.superseded_by,
         created_at=message.created_at,
     )
 

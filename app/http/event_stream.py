@@ -1,0 +1,122 @@
+"""Room 4, the door: an answer that is a stream of events.
+
+May import: standard library, app, chatcore, litestar.
+
+It holds a reader and nothing else: no transaction, no queue, nothing that a framework would clean
+up before the stream ends. A client that leaves ends its reader, never the turn (guarantee G5); one
+that reads slowly waits in its own `send`, and gets what came meanwhile as one piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from litestar import Request, Response
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from app.http.events import COME_BACK, KEEP_ALIVE, MEDIA_TYPE, encode_event, encode_lost
+from app.http.problems import Refused
+from app.logs import get_logger
+from chatcore import ServiceStopping, StorageUnavailable, TurnEnded, TurnLost, TurnReader
+
+KEEP_ALIVE_SECONDS = 15.0
+"""Longest silence: less than the idle time after which proxies cut a connection."""
+KEEP_ALIVE_STATE = "keep_alive_seconds"
+"""Where the application's state may name another."""
+
+HEADERS = {
+    # Whoever transforms a stream (compresses it, for one) holds it back.
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+_log = get_logger("http")
+
+
+class EventStream(Response[Any]):
+    """A reply while it is written, to its end.
+
+    Args:
+        reader: Where it is read. The stream closes it.
+    """
+
+    def __init__(self, reader: TurnReader) -> None:
+        replayed = {"Idempotent-Replayed": "true"} if reader.repeated else {}
+        super().__init__(None, headers=HEADERS | replayed, media_type=MEDIA_TYPE)
+        self._reader = reader
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:
+        """Return what sends it."""
+        seconds = request.app.state.get(KEEP_ALIVE_STATE, KEEP_ALIVE_SECONDS)
+        return _Sending(self._reader, headers=self.headers, keep_alive_seconds=seconds)
+
+
+class _ClientLeft(Exception):
+    """Nobody reads on."""
+
+
+class _Sending(ASGIResponse):
+    """Sends events until the end, or until the client leaves."""
+
+    _should_set_content_length = False
+
+    def __init__(
+        self, reader: TurnReader, *, headers: dict[str, Any], keep_alive_seconds: float
+    ) -> None:
+        super().__init__(headers=headers, media_type=MEDIA_TYPE, status_code=200)
+        self._reader = reader
+        self._keep_alive_seconds = keep_alive_seconds
+        self._is_whole = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        with self._reader:
+            await super().__call__(scope, receive, send)
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        """Send what the reader reads, and listen for the client's leaving meanwhile."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(_listen(receive))
+                await self._send_all(send)
+                listening.cancel()
+        except* _ClientLeft:
+            if not self._is_whole:  # which only somebody hears who announced a body and is there
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_all(self, send: Send) -> None:
+        while not self._is_whole:
+            block, self._is_whole = await self._next_block()
+            more = not self._is_whole
+            # The server waits here for a client that does not read.
+            await send({"type": "http.response.body", "body": block, "more_body": more})
+
+    async def _next_block(self) -> tuple[bytes, bool]:
+        """Return what to send next, and whether it is the last."""
+        try:
+            event = await self._reader.next_event(within_seconds=self._keep_alive_seconds)
+            if event is None:
+                return KEEP_ALIVE, False
+            return encode_event(event), isinstance(event, TurnEnded)
+        except TurnLost as error:
+            return encode_lost(error), True
+        except (ServiceStopping, StorageUnavailable):
+            return COME_BACK, True
+        except Exception as error:  # noqa: BLE001  # the answer has begun: it can only end early
+            _log.error("stream_broken", error=error)
+            return COME_BACK, True
+
+
+async def _listen(receive: Receive) -> None:
+    """Wait for the client's leaving, past a body that nobody asked for.
+
+    Raises:
+        _ClientLeft: It left, or its body does not come.
+    """
+    with suppress(Refused):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    raise _ClientLeft

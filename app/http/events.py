@@ -1,0 +1,88 @@
+"""Room 4, the door: what happens to a reply, as server-sent events in bytes.
+
+May import: standard library, app, chatcore, msgspec.
+
+Source: the HTML standard, section 9.2 (read 2026-01). Data is one line of JSON, which escapes line
+breaks: no text whatever can end a line, an event or the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+
+from app.http import wire
+from app.http.problems import problem_of, problem_of_failed
+from chatcore import (
+    Answer,
+    ReplyDelta,
+    ReplyRestarted,
+    Turn,
+    TurnEnded,
+    TurnEvent,
+    TurnLost,
+    TurnOpened,
+    TurnStatus,
+)
+
+MEDIA_TYPE = "text/event-stream"
+KEEP_ALIVE = b": keep-alive\n\n"
+COME_BACK = b": come back with the last id\nretry: 500\n\n"
+"""Said before a stream ends without its last event."""
+_RETRY_MILLISECONDS = 1000
+
+
+class _Opened(msgspec.Struct):
+    session_id: UUID
+    turn_id: UUID
+
+
+class _Delta(msgspec.Struct):
+    text: str
+
+
+def encode_event(event: TurnEvent) -> bytes:
+    """Return an event as the client gets it.
+
+    Everything but the first has an id: the place to go on from, `ReplyPosition` as text.
+    """
+    match event:
+        case TurnOpened():
+            data = msgspec.json.encode(_Opened(event.session_id, event.turn_id))
+            return _block("turn", data, retry=_RETRY_MILLISECONDS)
+        case ReplyDelta():
+            return _block("delta", msgspec.json.encode(_Delta(event.text)), place=event.position)
+        case ReplyRestarted():
+            return _block("restart", b"{}", place=event.position)
+        case TurnEnded():
+            name, data = _end_of(event.turn)
+            return _block(name, data, place=event.position)
+
+
+def encode_lost(error: TurnLost) -> bytes:
+    """Return the last event of a turn that is gone: there is no place to come back to."""
+    return _block("error", problem_of(error))
+
+
+def _end_of(turn: Turn) -> tuple[str, bytes]:
+    """Return the name and the data of a turn's last event."""
+    if turn.status is TurnStatus.FAILED:
+        return "error", problem_of_failed(turn)
+    answer = Answer(turn=turn, reply=turn.reply, repeated=False)
+    name = "done" if turn.status is TurnStatus.COMPLETED else "stopped"
+    return name, msgspec.json.encode(wire.view_reply(answer))
+
+
+def _block(name: str, data: bytes, *, place: object = None, retry: int | None = None) -> bytes:
+    return b"".join(_lines(name, data, place, retry))
+
+
+def _lines(name: str, data: bytes, place: object, retry: int | None) -> Iterator[bytes]:
+    yield b"event: %b\n" % name.encode()
+    if retry is not None:
+        yield b"retry: %d\n" % retry
+    if place is not None:
+        yield b"id: %b\n" % str(place).encode()
+    yield b"data: %b\n\n" % data
