@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -23,10 +24,20 @@ from app.lifecycle import Model, Store
 from app.logs import Logs, configure_logs
 from app.main import create_app
 from app.settings import Settings
-from chatcore import Admission, LLMReply, NewTurn, PreparedRequest
+from chatcore import (
+    Admission,
+    LLMDelta,
+    LLMEnded,
+    LLMError,
+    LLMEvent,
+    LLMStarted,
+    NewTurn,
+    PreparedRequest,
+)
 
 VISITOR_A = "visitor-" + "a" * 32
 VISITOR_B = "visitor-" + "b" * 32
+DRAIN_SECONDS = 2.0  # of tests that fail, and leave turns behind
 UNKNOWN_ID = "0199f3a2-7c1e-7d3b-9a55-2f1c5be0a1d4"
 
 
@@ -60,11 +71,16 @@ class SwitchableRepository(InMemoryChatRepository):
     def __init__(self) -> None:
         super().__init__()
         self.error: Exception | None = None
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def admit(self, new: NewTurn) -> Admission:
-        """Fail if told to."""
+        """Fail if told to, or answer when it may."""
         if self.error is not None:
             raise self.error
+        self.asked.set()
+        await self.may_answer.wait()
         return await super().admit(new)
 
     @property
@@ -73,18 +89,60 @@ class SwitchableRepository(InMemoryChatRepository):
         return not self._kept and not self._keys
 
 
+class Dictation:
+    """An answer of the model that comes as a test says it, piece by piece."""
+
+    def __init__(self) -> None:
+        self._steps: asyncio.Queue[str | LLMError | None] = asyncio.Queue()
+
+    def say(self, *pieces: str) -> None:
+        """Let the next pieces come."""
+        for piece in pieces:
+            self._steps.put_nowait(piece)
+
+    def fail(self, error: LLMError) -> None:
+        """End with an error."""
+        self._steps.put_nowait(error)
+
+    def end(self) -> None:
+        """End well."""
+        self._steps.put_nowait(None)
+
+    async def events(self, model: str) -> AsyncGenerator[LLMEvent, None]:
+        """Yield what was said, as it is said."""
+        yield LLMStarted(model)
+        while (step := await self._steps.get()) is not None:
+            if isinstance(step, LLMError):
+                raise step
+            yield LLMDelta(step)
+        yield LLMEnded("stop", model, None)
+
+
 class ServedLLM(ScriptedLLM, Model):
-    """The scripted model with what the life cycle needs."""
+    """The scripted model with what the life cycle needs, and taking dictation."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked = asyncio.Event()
         self.is_closed = False
+        self._dictations: deque[Dictation] = deque()
 
-    async def complete(self, request: PreparedRequest) -> LLMReply:
-        """Note the call."""
+    def dictate(self) -> Dictation:
+        """Return what one of the next calls answers, before anything scripted."""
+        self._dictations.append(Dictation())
+        return self._dictations[-1]
+
+    async def stream(self, request: PreparedRequest) -> AsyncGenerator[LLMEvent, None]:
+        """Note the call, and answer; `complete` comes this way too."""
         self.asked.set()
-        return await super().complete(request)
+        if not self._dictations:
+            answer = super().stream(request)
+        else:
+            self.requests.append(request)
+            answer = self._dictations.popleft().events(self.model)
+        async with aclosing(answer) as events:
+            async for event in events:
+                yield event
 
     async def check(self) -> None:
         """Be there."""
@@ -158,7 +216,7 @@ async def open_door(**environment: str) -> AsyncIterator[Door]:
     container.store.override(providers.Object(store))
     container.clock.override(providers.Object(TickingClock()))
     container.ids.override(providers.Object(SequentialIds()))
-    app = create_app(container)
+    app = create_app(container, drain_seconds=DRAIN_SECONDS)
     transport = httpx.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
     try:
         async with _running(app), httpx.AsyncClient(transport=transport, base_url="http://t") as c:

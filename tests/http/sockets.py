@@ -20,10 +20,21 @@ Place = tuple[str, int]
 
 @asynccontextmanager
 async def serving(
-    app: Litestar, protocol: type[BoundedProtocol] = BoundedProtocol
+    app: Litestar,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
+    *,
+    send_bytes: int | None = None,
 ) -> AsyncIterator[tuple[Place, uvicorn.Server]]:
-    """Run a server for an application that is started already; give its place and itself."""
+    """Run a server for an application that is started already; give its place and itself.
+
+    Args:
+        app: What is served.
+        protocol: What connections are.
+        send_bytes: How much the system keeps of what a client does not read; None: as usual.
+    """
     bound = socket.create_server(("127.0.0.1", 0))
+    if send_bytes is not None:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)  # inherited
     config = uvicorn.Config(
         app,
         http=protocol,

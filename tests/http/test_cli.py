@@ -33,6 +33,7 @@ from tests.http.command import (
     serving,
 )
 
+REPLAY = "replay 0199f3a2-7c1e-7d3b-9a55-2f1c5be0a1d4"
 INTERRUPT_AN_IMPORT = """
 import signal, sys
 
@@ -52,7 +53,17 @@ def model_url() -> Iterator[str]:
         yield address
 
 
-@pytest.mark.parametrize("arguments", [[], ["dance"], ["serve", "now"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["serve", "now"],
+        ["replay"],
+        ["replay", "first"],
+        [*REPLAY.split(), "--attempt", "x"],
+    ],
+)
 def test_misuse(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A command that does not exist is exit code 2 with the usage."""
     with pytest.raises(SystemExit) as ended:
@@ -74,14 +85,15 @@ def test_help(tmp_path: Path) -> None:
     """--help names every command."""
     done = run(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("serve", "migrate", "check", "openapi"):
+    for command in ("serve", "migrate", "check", "openapi", "replay"):
         assert re.search(rf"^ +{command} +\w", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate"])
+@pytest.mark.parametrize("command", ["serve", "migrate", REPLAY])
 def test_all_wrong_settings_at_once(tmp_path: Path, command: str) -> None:
     """Wrong settings are exit code 2 and one line each, before anything is started."""
-    done = run(tmp_path, command, PORT="x", AUTH_MODE="jwt", DATABASE_URL="mysql://u:canary@h/d")
+    wrong = {"PORT": "x", "AUTH_MODE": "jwt", "DATABASE_URL": "mysql://u:canary@h/d"}
+    done = run(tmp_path, *command.split(), **wrong)
     assert done.returncode == 2
     assert [line.split()[1] for line in complaints(done)] == ["PORT", "AUTH_MODE", "DATABASE_URL"]
     assert list(tmp_path.iterdir()) == []
@@ -141,14 +153,15 @@ def test_a_data_dir_that_cannot_be(tmp_path: Path) -> None:
     [
         ("serve", "postgresql://u:canary@127.0.0.1:1/d"),
         ("migrate", "postgresql://u:canary@127.0.0.1:1/d"),
+        (REPLAY, "postgresql://u:canary@127.0.0.1:1/d"),
         ("serve", "postgresql://u:canary@no.such.host.invalid/d"),
         ("serve", "postgresql:///d?host=/no/such/folder"),
     ],
-    ids=["refused", "refused to migrate", "no such host", "no such socket"],
+    ids=["refused", "refused to migrate", "refused to replay", "no such host", "no such socket"],
 )
 def test_a_database_that_is_not_there(tmp_path: Path, command: str, url: str) -> None:
     """A database that cannot be reached is one line that names the setting."""
-    done = run(tmp_path, command, PORT="0", DATABASE_URL=url, OPENAI_API_KEY="k")
+    done = run(tmp_path, *command.split(), PORT="0", DATABASE_URL=url, OPENAI_API_KEY="k")
     assert done.returncode == 1
     (line,) = complaints(done)
     assert "DATABASE_URL" in line

@@ -16,6 +16,14 @@ from tests.http.door import Door
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "openapi.json"
 REFERENCE = ROOT / "docs" / "reference" / "api.md"
+REQUESTS = (
+    "SendMessageRequest",
+    "RegenerateRequest",
+    "EditMessageRequest",
+    "NoFields",
+    "RenameSessionRequest",
+)
+NO: dict[str, Any] = {"content": {}}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -49,7 +57,11 @@ def test_the_routes_are_those_of_the_contract() -> None:
         ("PATCH", "/sessions/{session_id}"),
         ("DELETE", "/sessions/{session_id}"),
         ("GET", "/sessions/{session_id}/messages"),
+        ("POST", "/sessions/{session_id}/messages/{message_id}/regenerate"),
+        ("POST", "/sessions/{session_id}/messages/{message_id}/edit"),
         ("GET", "/sessions/{session_id}/turns/{turn_id}"),
+        ("GET", "/sessions/{session_id}/turns/{turn_id}/events"),
+        ("POST", "/sessions/{session_id}/turns/{turn_id}/stop"),
         ("GET", "/health"),
         ("GET", "/health/ready"),
     }
@@ -58,9 +70,9 @@ def test_the_routes_are_those_of_the_contract() -> None:
 def test_every_field_is_described_and_shown() -> None:
     """Bodies of requests refuse other fields; fields have a description and an example."""
     schemas = document()["components"]["schemas"]
-    for name in ("SendMessageRequest", "RenameSessionRequest"):
-        assert schemas[name]["additionalProperties"] is False
-    for name in ("SendMessageRequest", "RenameSessionRequest", "ChatReply", "SessionView"):
+    for name in REQUESTS:
+        assert schemas[name]["additionalProperties"] is False, name
+    for name in (*REQUESTS, "ChatReply", "SessionView"):
         for field, schema in schemas[name]["properties"].items():
             assert schema.get("description"), (name, field)
             assert schema.get("examples") or "oneOf" in schema, (name, field)
@@ -77,6 +89,39 @@ def test_every_failure_is_a_problem() -> None:
             codes = re.findall(r"`(\w+)`", answer["description"])
             assert codes, (where, status)
             assert {PROBLEMS[code].status for code in codes} == {int(status)}
+
+
+def test_streams_are_in_the_document() -> None:
+    """Every route that can answer with events says so, names them, and shows how they look."""
+    streaming = {
+        path: content["text/event-stream"]["schema"]
+        for (_, path), operation in operations().items()
+        if "text/event-stream" in (content := operation["responses"].get("200", NO)["content"])
+    }
+    assert set(streaming) == {
+        "/chat",
+        "/sessions/{session_id}/messages/{message_id}/regenerate",
+        "/sessions/{session_id}/messages/{message_id}/edit",
+        "/sessions/{session_id}/turns/{turn_id}/events",
+    }
+    for schema in streaming.values():
+        assert schema["type"] == "string"
+        assert schema["examples"][0].startswith("event: turn\n")
+        for name in ("turn", "delta", "restart", "done", "stopped", "error", ": keep-alive"):
+            assert f"`{name}`" in schema["description"]
+
+
+def test_bodies_that_may_be_left_out() -> None:
+    """The document requires a body exactly where one is needed."""
+    optional = {
+        path
+        for (_, path), operation in operations().items()
+        if not operation.get("requestBody", {"required": True})["required"]
+    }
+    assert optional == {
+        "/sessions/{session_id}/messages/{message_id}/regenerate",
+        "/sessions/{session_id}/turns/{turn_id}/stop",
+    }
 
 
 def test_the_document_bounds_pages() -> None:
@@ -98,7 +143,7 @@ def test_the_reference_names_every_route_and_every_code() -> None:
     text = REFERENCE.read_text(encoding="utf-8")
     for method, path in operations():
         assert f"`{method} {path}`" in text, (method, path)
-    abstract = {"chat_error", "conflict", "llm_error", "turn_failed", "message_not_found"}
+    abstract = {"chat_error", "conflict", "llm_error", "turn_failed"}
     for code, row in PROBLEMS.items():
         if code not in abstract:
             assert re.search(rf"\| `{code}` \| {row.status} \|", text), code

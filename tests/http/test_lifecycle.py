@@ -5,6 +5,7 @@ May import: standard library, app, chatcore, pytest, tests.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -43,18 +44,41 @@ def model_url() -> Iterator[str]:
         yield address
 
 
-async def test_the_start_ends_abandoned_turns() -> None:
-    """G7: a turn whose process died is ended by the next start; one that may be alive is not."""
-    built = bench()
+async def test_the_start_goes_on_with_abandoned_turns() -> None:
+    """G7: what a dead process left is asked again, or ended; what may be alive is left alone."""
+    built = bench(first_id=100)
     lifecycle = Lifecycle(store=SwitchableStore(), model=ServedLLM(), service=built.service)
-    dead = (await built.repository.admit(new_turn(an_owner(), lease_seconds=EXPIRED))).turn
-    alive = (await built.repository.admit(new_turn(an_owner()))).turn
+    admit, again = built.repository.admit, built.repository.turn
+    dead = (await admit(new_turn(an_owner(), lease_seconds=EXPIRED))).turn
+    tried = (await admit(new_turn(an_owner(), lease_seconds=EXPIRED, max_attempts=1))).turn
+    alive = (await admit(new_turn(an_owner()))).turn
     await lifecycle.open()
-    ended = await built.repository.turn(dead.owner_id, dead.session_id, dead.id)
-    assert (ended.status, ended.error_code) == (TurnStatus.FAILED, "turn_interrupted")
-    left = await built.repository.turn(alive.owner_id, alive.session_id, alive.id)
-    assert left.status is TurnStatus.RUNNING
     await lifecycle.close()
+    turn = await again(dead.owner_id, dead.session_id, dead.id)
+    assert (turn.status, turn.attempt) == (TurnStatus.COMPLETED, 2)
+    turn = await again(tried.owner_id, tried.session_id, tried.id)
+    assert (turn.status, turn.error_code) == (TurnStatus.FAILED, "turn_interrupted")
+    turn = await again(alive.owner_id, alive.session_id, alive.id)
+    assert turn.status is TurnStatus.RUNNING
+
+
+async def test_a_drain_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever does not answer at the end, the process leaves, and closes what it can."""
+    built, store, llm = bench(), SwitchableStore(), ServedLLM()
+    lifecycle = Lifecycle(
+        store=store, model=llm, service=built.service, drain_seconds=0, grace_seconds=0.2
+    )
+    monkeypatch.setattr(built.service, "close", hang)
+    await lifecycle.open()
+    async with asyncio.timeout(5):
+        await lifecycle.close()
+    assert store.calls[-1] == "close"
+    assert llm.is_closed
+
+
+async def hang(**_: float) -> None:
+    """Never return."""
+    await asyncio.Event().wait()
 
 
 @pytest.mark.postgres
@@ -83,7 +107,7 @@ def test_a_stop_lets_replies_finish(tmp_path: Path, postgres_url: str, model_url
 def test_a_stop_ends_what_takes_too_long(
     tmp_path: Path, postgres_url: str, model_url: str, workers: str
 ) -> None:
-    """G7: after SIGTERM nobody is let in, and a turn that outlasts the drain ends with a code."""
+    """After SIGTERM nobody is let in; who waits for what outlasts the drain gets a code."""
     with (
         serving(
             tmp_path,
@@ -106,7 +130,7 @@ def test_a_stop_ends_what_takes_too_long(
         refused = waiting.exception(timeout=10)
         assert isinstance(refused, urllib.error.HTTPError)
         with refused:
-            assert (refused.code, json.load(refused)["code"]) == (503, "turn_interrupted")
+            assert (refused.code, json.load(refused)["code"]) == (503, "service_stopping")
         process.communicate(timeout=10)
     assert process.returncode == 0
 

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 
 from app.log_text import VALUE_MAX_CHARS, describe, render, safe
 from app.logs import Logs, configure_logs, get_logger
-from chatcore import StorageUnavailable
+from app.turn_log import StructlogTurnObserver
+from chatcore import OwnerId, SessionId, StorageUnavailable, TurnId, TurnRef
 
 EVENT = {"time": 0.0, "level": "info", "event": "e"}
 FORGERIES = [
@@ -166,3 +168,28 @@ def test_a_slow_sink_drops_the_oldest_and_says_so() -> None:
     dropped = sum(line["count"] for line in lines if line["event"] == "logs_dropped")
     assert dropped > 0
     assert dropped + sum(line["event"] == "e" for line in lines) == 25_001
+
+
+def test_what_becomes_of_turns_is_told_by_ids(logged: Callable[[], str]) -> None:
+    """Handing over, taking over and giving up are events with ids and nothing else."""
+    observer = StructlogTurnObserver()
+    turn = TurnRef(
+        owner_id=OwnerId("anna"),
+        session_id=SessionId(UUID(int=1)),
+        turn_id=TurnId(UUID(int=2)),
+        number=3,
+        attempt=2,
+    )
+    observer.turn_handed_over(turn)
+    observer.turn_taken_over(turn)
+    observer.turn_given_up(turn, "turn_interrupted")
+    lines = [json.loads(line) for line in logged().splitlines()]
+    assert [(line["level"], line["event"]) for line in lines] == [
+        ("info", "turn_handed_over"),
+        ("info", "turn_taken_over"),
+        ("warning", "turn_given_up"),
+    ]
+    ids = {"session_id": str(UUID(int=1)), "turn_id": str(UUID(int=2)), "attempt": 2}
+    assert all(ids.items() <= line.items() for line in lines)
+    assert lines[2]["code"] == "turn_interrupted"
+    assert "anna" not in logged()

@@ -27,7 +27,7 @@ from chatcore import (
     StorageUnavailable,
     TurnLost,
 )
-from chatcore.errors import INTERNAL_ERROR, RETRYABLE_TURN_CODES, TURN_INTERRUPTED
+from chatcore.failure_codes import INTERNAL_ERROR, RETRYABLE_TURN_CODES, TURN_INTERRUPTED
 from tests.http.door import Door, open_door, problem_of
 
 SECRET_WORDS = "provider says: key sk-canary is over quota"
@@ -141,11 +141,14 @@ async def test_a_stopping_service_admits_nothing() -> None:
         assert (await door.client.get("/health")).status_code == 200
 
 
-async def test_an_interrupted_turn_is_503(door: Door) -> None:
-    """A turn that is cut off by the end of its process is answered as interrupted."""
+async def test_a_turn_that_is_handed_over_is_503(door: Door) -> None:
+    """Who waits for a reply when its process ends is sent elsewhere, and told which turn it is."""
     door.llm.script(ScriptedAnswer((HANG,)))
     asking = asyncio.create_task(door.client.post("/chat", json={"message": "x"}))
     await door.llm.asked.wait()
     await door.app.state.lifecycle._service.close(timeout_seconds=0)
     answer = await asking
-    assert (answer.status_code, problem_of(answer)["code"]) == (503, "turn_interrupted")
+    problem = problem_of(answer)
+    assert (answer.status_code, problem["code"]) == (503, "service_stopping")
+    turn = await door.client.get(f"/sessions/{problem['session_id']}/turns/{problem['turn_id']}")
+    assert turn.json()["status"] == "running"

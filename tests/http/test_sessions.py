@@ -136,6 +136,7 @@ async def test_a_message_is_shown_whole(door: Door) -> None:
         "selected_text": None,
         "turn_id": body["turn_id"],
         "turn_status": "completed",
+        "superseded_by": None,
         "created_at": body["timestamp"],
     }
 

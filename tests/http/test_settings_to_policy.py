@@ -1,14 +1,17 @@
 """What the container makes of settings.
 
-May import: standard library, app.
+May import: standard library, app, chatcore, pytest.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from app.container import AppContainer
 from app.settings import LOCAL_MODEL_KEY, Settings
+from chatcore import ChatPolicy
 
 
 def test_the_local_model_is_streamed_from() -> None:
@@ -19,3 +22,18 @@ def test_the_local_model_is_streamed_from() -> None:
     assert [policy.whole_answers for policy in policies] == [True, False]
     assert policies[0].history_messages == 4
     assert [policy.history_max_chars for policy in policies] == [32_000, 8_000]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, ChatPolicy().idle_sweep_seconds),
+        ({"SWEEP": "always"}, ChatPolicy().idle_sweep_seconds),
+        ({"SWEEP": "idle-off"}, None),
+    ],
+)
+def test_a_database_may_fall_asleep(environment: dict[str, str], expected: float | None) -> None:
+    """SWEEP=idle-off: nothing is looked for while nothing runs; else every so often."""
+    policy = AppContainer(settings=Settings.from_env(environment)).policy()
+    assert policy.idle_sweep_seconds == expected
+    assert policy.sweep_seconds == ChatPolicy().sweep_seconds
