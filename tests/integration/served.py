@@ -43,19 +43,27 @@ class Service:
         return await self.call("POST", "/chat", {"message": message, **fields})
 
 
+def environment(**settings: str) -> dict[str, str]:
+    """Return an environment with these settings and no others."""
+    return {"PATH": os.environ["PATH"], **settings}  # noqa: TID251
+
+
 @asynccontextmanager
-async def serving(**settings: str) -> AsyncIterator[Service]:
-    """Run the service with these settings until it answers, and stop it at the end."""
+async def serving(drain_seconds: float | None = None, /, **settings: str) -> AsyncIterator[Service]:
+    """Run the service with these settings until it answers, and stop it at the end.
+
+    Args:
+        drain_seconds: How long turns may go on after SIGTERM; None: the default.
+        settings: By the names of the environment variables.
+    """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
-    environment = {"PATH": os.environ["PATH"], "PORT": str(port), **settings}  # noqa: TID251
+    hasty = f"import sys; from app.cli import serve; sys.exit(serve(drain_seconds={drain_seconds}))"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "app",
-        "serve",
+        *(("-m", "app", "serve") if drain_seconds is None else ("-c", hasty)),
         cwd=ROOT,
-        env=environment,
+        env=environment(PORT=str(port), **settings),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -83,3 +91,28 @@ async def _until_ready(service: Service) -> None:
             pass
         await asyncio.sleep(0.1)
     raise AssertionError("the service was not ready in time")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command of ours did."""
+
+    code: int | None
+    output: bytes
+    errors: str
+
+
+async def run(*arguments: str, **settings: str) -> Done:
+    """Run `python -m app` with these arguments and settings to its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app",
+        *arguments,
+        cwd=ROOT,
+        env=environment(**settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), timeout=60)
+    return Done(process.returncode, output, errors.decode())

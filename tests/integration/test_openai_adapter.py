@@ -5,7 +5,9 @@ May import: standard library, adapters, chatcore, pytest, tests.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +36,7 @@ from tests.provider import (
 )
 
 COUNT = data({"usage": USAGE})
+DIGEST = "02b71f53be22ed3f5e97d983da9be936e217db8aa1efff5868c49b4ca6b02329"
 ENDED = LLMEnded("stop", MODEL, Usage(prompt_tokens=7, completion_tokens=3))
 
 
@@ -92,6 +95,47 @@ class TestRequests:
         assert {name for name in body if name.startswith("max_")} == {field}
         assert body[field] == 16
         assert "stream" not in body
+
+    def test_what_requests_depend_on_is_told(self) -> None:
+        """G9: model and name of the token limit, by name, and nothing secret."""
+        assert _llm(None).options == (
+            ("model", "m"),
+            ("token_limit_field", "max_completion_tokens"),
+        )
+        assert _llm("http://127.0.0.1:9/v1").options[1] == ("token_limit_field", "max_tokens")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_options_of_a_prompt_make_another_servers_request(self, stream: bool) -> None:
+        """G9: any adapter makes the very bytes of another one again, if it is told its options."""
+        here = OpenAILLM(api_key="other", base_url="http://127.0.0.1:9/v1", model="here")
+        there = OpenAILLM(api_key=KEY, model="there")
+        asked = there.prepare(prompt("é"), stream=stream)
+        again = here.prepare(replace(prompt("é"), options=there.options), stream=stream)
+        assert (again.body, again.digest) == (asked.body, asked.digest)
+        assert again.body != here.prepare(prompt("é"), stream=stream).body
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            (("temperature", "2"), ("stream", "true"), ("messages", "[]")),
+            (("token_limit_field", "max_words"),),
+            (("model", ""), ("token_limit_field", "")),
+        ],
+        ids=["unknown names", "unknown value", "empty"],
+    )
+    def test_options_that_mean_nothing_change_nothing(
+        self, options: tuple[tuple[str, str], ...]
+    ) -> None:
+        """What this adapter does not know is not sent, and its own values stand."""
+        llm = _llm(None)
+        plain = llm.prepare(prompt(), stream=False)
+        assert llm.prepare(replace(prompt(), options=options), stream=False).body == plain.body
+
+    def test_the_digest_of_a_request_is_fixed(self) -> None:
+        """G9: SHA-256 of the bytes, the same in every process and release."""
+        request = _llm(None).prepare(prompt("é", max_tokens=5), stream=True)
+        assert request.digest == hashlib.sha256(request.body).hexdigest()
+        assert request.digest == DIGEST
 
     async def test_names_and_headers_given_are_sent(self, provider: Provider) -> None:
         """Organisation, project, further headers and a query in the address reach the provider."""
