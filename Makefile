@@ -7,12 +7,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --require-hashes
 PYTEST := $(BIN)/python -m pytest
+MINUTES := 60
+SEED := 1
+OUT := build/chaos
 RUN_READY := $(VENV)/.run-installed
 DEV_READY := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint types fmt contract integration docs openapi pins check clean
+.PHONY: help install run test lint types fmt contract integration docs survive chaos measure \
+  openapi pins check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,7 +50,16 @@ fmt: $(DEV_READY) ## Format the code and fix what can be fixed
 	@$(BIN)/python -m ruff check --fix-only -q .
 	@$(BIN)/python -m ruff format .
 
-check: lint types test ## Run everything that CI runs
+survive: $(DEV_READY) ## Kill, freeze, cut and crash everything for three minutes, and judge what is left
+	@$(BIN)/python -m tests.chaos commit
+
+chaos: $(DEV_READY) ## The same for long: make chaos MINUTES=60 SEED=1 OUT=folder
+	@$(BIN)/python -m tests.chaos release --minutes $(MINUTES) --seed $(SEED) --out $(OUT)
+
+measure: $(DEV_READY) ## Measure what happens when things go wrong, at production's settings
+	@$(BIN)/python -m tests.chaos measure
+
+check: lint types test survive ## Run everything that CI runs
 
 openapi: $(DEV_READY) ## Write docs/openapi.json anew
 	@$(BIN)/python -m app openapi > docs/openapi.json.new
