@@ -63,6 +63,10 @@ class StructlogTurnObserver(TurnObserver):
         """Log a fault of ours."""
         self._log.error("turn_broken", **_ids(turn), error=error)
 
+    def loop_broken(self, name: str, error: BaseException) -> None:
+        """Log a fault of ours that is about no turn in particular."""
+        self._log.error("loop_broken", loop=name, error=error)
+
 
 def _ids(turn: TurnRef) -> dict[str, str | int]:
     return {

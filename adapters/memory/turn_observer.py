@@ -48,3 +48,7 @@ class RecordingTurnObserver(TurnObserver):
     def turn_handed_over(self, turn: TurnRef) -> None:
         """Remember it."""
         self.notices.append(("handed over", turn))
+
+    def loop_broken(self, name: str, error: BaseException) -> None:
+        """Remember the error."""
+        self.errors.append(error)

@@ -54,3 +54,8 @@ class TurnObserver(Protocol):
     def turn_handed_over(self, turn: TurnRef) -> None:
         """The process is closing and has given the turn away; another may take it over at once."""
         ...
+
+    @abstractmethod
+    def loop_broken(self, name: str, error: BaseException) -> None:
+        """A fault of ours met one of the loops (`pulse`, `watcher`, `sweeper`), which goes on."""
+        ...

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from chatcore.errors import LLMError, LLMIncomplete, LLMTimeout, StorageUnavailable
 from chatcore.model.policy import ChatPolicy
+from chatcore.model.text import repair_model_text
 from chatcore.ports.clock import Clock
 from chatcore.ports.llm import LLMDelta, LLMEnded, LLMPort, LLMReply, LLMStarted, PreparedRequest
 from chatcore.ports.turn_observer import TurnObserver
@@ -116,10 +117,10 @@ class Asking:
         # Its time limit covers the whole answer: a model that is slow but alive gets its chance in
         # the later attempts, where the limit counts between contents.
         reply = await self._llm.complete(request)
-        limit = self._policy.reply_max_chars
-        if len(reply.text) <= limit:
-            return reply
-        return replace(reply, text=reply.text[:limit], finish_reason=_CUT_REASON)
+        text, limit = repair_model_text(reply.text), self._policy.reply_max_chars
+        if len(text) <= limit:
+            return replace(reply, text=text)
+        return replace(reply, text=text[:limit], finish_reason=_CUT_REASON)
 
     async def _stream(self, turn: RunningTurn, request: PreparedRequest) -> LLMReply:
         model = ""
@@ -129,8 +130,10 @@ class Asking:
                     model = event.model
                 elif isinstance(event, LLMDelta):
                     room = self._policy.reply_max_chars - turn.live.length
-                    turn.append(event.text[:room])
-                    if len(event.text) > room:
+                    # Adapters promise this; one that does not must not spoil the heartbeat.
+                    text = repair_model_text(event.text)
+                    turn.append(text[:room])
+                    if len(text) > room:
                         return LLMReply(turn.text, _CUT_REASON, model, None)
                 elif isinstance(event, LLMEnded):
                     return LLMReply(turn.text, event.finish_reason, event.model, event.usage)

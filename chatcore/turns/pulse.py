@@ -13,6 +13,7 @@ from chatcore.errors import StorageUnavailable
 from chatcore.model.journal import Beat
 from chatcore.model.policy import ChatPolicy
 from chatcore.ports.reply_journal import ReplyJournal
+from chatcore.ports.turn_observer import TurnObserver
 from chatcore.turns.running import Cut, RunningTurn
 
 _BEATS_A_LEASE = 10
@@ -28,11 +29,15 @@ class Pulse:
 
     Args:
         journal: Where text and leases are kept.
+        observer: Is told of faults.
         policy: How often, and how long a lease lasts.
     """
 
-    def __init__(self, journal: ReplyJournal, *, policy: ChatPolicy) -> None:
+    def __init__(
+        self, journal: ReplyJournal, *, observer: TurnObserver, policy: ChatPolicy
+    ) -> None:
         self._journal = journal
+        self._observer = observer
         self._policy = policy
         # So that a turn ended elsewhere is cut off within two seconds, whatever the lease.
         self._silence_seconds = min(policy.lease_seconds / _BEATS_A_LEASE, _LONGEST_SILENCE_SECONDS)
@@ -84,6 +89,20 @@ class Pulse:
                 await self._write(self._turns, self._policy.lease_seconds, only_news=True)
             except StorageUnavailable:
                 continue
+            except Exception as error:  # noqa: BLE001  # the others must go on living
+                self._observer.loop_broken("pulse", error)
+                await self._write_each()
+
+    async def _write_each(self) -> None:
+        """Find out whose news the store cannot take, and let that one go: its lease will end."""
+        for turn in tuple(self._turns):
+            try:
+                await self._write([turn], self._policy.lease_seconds, only_news=True)
+            except StorageUnavailable:
+                return
+            except Exception as error:  # noqa: BLE001  # told with the turn it is about
+                self._observer.turn_broken(turn.ref, error)
+                turn.cut(Cut.LOST)
 
     async def _write(
         self, turns: Collection[RunningTurn], lease_seconds: float, *, only_news: bool = False

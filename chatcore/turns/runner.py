@@ -63,11 +63,11 @@ class TurnRunner:
         self._template = TemplateKeeper(repository, llm=llm, policy=policy)
         self._observer = observer
         self._ending = Ending(repository, observer=observer, policy=policy)
-        self._pulse = Pulse(repository, policy=policy)
+        self._pulse = Pulse(repository, observer=observer, policy=policy)
         self._tasks = Tasks()
         self.is_closing = False
         self.turns = RunningTurns(self._pulse)
-        self.watcher = Watcher(repository, policy=policy, on_abandoned=self._sweep_session)
+        self.watcher = self._make_watcher(policy)
         self._life = Life(
             self.turns,
             asking=self._make_asking(llm, clock, policy),
@@ -79,6 +79,14 @@ class TurnRunner:
         )
         self._taking_over = self._make_successor(clock, policy)
         self.sweeper = self._make_sweeper(clock, ids, policy)
+
+    def _make_watcher(self, policy: ChatPolicy) -> Watcher:
+        return Watcher(
+            self._repository,
+            observer=self._observer,
+            policy=policy,
+            on_abandoned=self._sweep_session,
+        )
 
     def _make_asking(self, llm: LLMPort, clock: Clock, policy: ChatPolicy) -> Asking:
         return Asking(

@@ -155,3 +155,5 @@ class Sweeper:
                 await self.sweep()
             except StorageUnavailable:
                 continue
+            except Exception as error:  # noqa: BLE001  # the next look may go well
+                self._observer.loop_broken("sweeper", error)

@@ -15,6 +15,7 @@ from chatcore.model.ids import OwnerId, SessionId, TurnId
 from chatcore.model.journal import JournalEntry, JournalPlace
 from chatcore.model.policy import ChatPolicy
 from chatcore.ports.chat_repository import ChatRepository
+from chatcore.ports.turn_observer import TurnObserver
 from chatcore.turns.live_reply import LiveReply
 
 OnAbandoned = Callable[[OwnerId, SessionId], Awaitable[object]]
@@ -46,14 +47,21 @@ class Watcher:
 
     Args:
         repository: Where turns and their journals are kept.
+        observer: Is told of faults.
         policy: How often to look.
         on_abandoned: Called when a watched turn is past its lease.
     """
 
     def __init__(
-        self, repository: ChatRepository, *, policy: ChatPolicy, on_abandoned: OnAbandoned
+        self,
+        repository: ChatRepository,
+        *,
+        observer: TurnObserver,
+        policy: ChatPolicy,
+        on_abandoned: OnAbandoned,
     ) -> None:
         self._repository = repository
+        self._observer = observer
         self._policy = policy
         self._on_abandoned = on_abandoned
         self._watched: dict[_Key, _Watched] = {}
@@ -119,9 +127,11 @@ class Watcher:
             try:
                 await self._look()
                 answered = time.monotonic()
-            except StorageUnavailable as error:
+            except Exception as error:  # noqa: BLE001  # readers must not wait for a dead loop
+                if not isinstance(error, StorageUnavailable):
+                    self._observer.loop_broken("watcher", error)
                 if time.monotonic() - answered > self._policy.storage_patience_seconds:
-                    self._tell_all(error)
+                    self._tell_all()
             try:
                 async with asyncio.timeout(self._policy.pulse_seconds):
                     await self._wake.wait()
@@ -167,12 +177,10 @@ class Watcher:
             watched.live.finish(turn)
         self._watched.pop(key, None)
 
-    def _tell_all(self, error: StorageUnavailable) -> None:
+    def _tell_all(self) -> None:
         for watched in self._all():
             watched.live.fail(
-                StorageUnavailable(
-                    str(error), session_id=watched.session_id, turn_id=watched.turn_id
-                )
+                StorageUnavailable(session_id=watched.session_id, turn_id=watched.turn_id)
             )
         self._watched.clear()
 

@@ -168,6 +168,9 @@ class OwnObserver(TurnObserver):
     def turn_given_up(self, turn: TurnRef, error_code: str) -> None:
         """Nothing."""
 
+    def loop_broken(self, name: str, error: BaseException) -> None:
+        """Do nothing."""
+
     def turn_handed_over(self, turn: TurnRef) -> None:
         """Nothing."""
 

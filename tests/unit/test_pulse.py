@@ -6,17 +6,26 @@ May import: standard library, adapters, chatcore, pytest, tests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
 from adapters.memory import InMemoryChatRepository, ScriptedLLM
 from adapters.memory.llm import HANG, ScriptedAnswer
 from chatcore import (
+    AbandonedTurn,
     Beat,
     ChatPolicy,
+    JournalEntry,
     JournalPlace,
+    LLMDelta,
+    LLMEnded,
+    LLMEvent,
     LLMRateLimited,
+    LLMStarted,
+    OwnerId,
+    PreparedRequest,
+    SessionId,
     StorageUnavailable,
     TurnId,
     TurnReader,
@@ -127,3 +136,86 @@ async def test_nobody_beats_after_handing_over() -> None:
     await asyncio.gather(beating, later)
     assert [lease for _, lease in repository.seen][-1] == 0.0
     await made.service.close(timeout_seconds=0)
+
+
+class PickyRepository(InMemoryChatRepository):
+    """Cannot take one particular text, and says so in its own way."""
+
+    async def beat(self, beats: Sequence[Beat], *, lease_seconds: float) -> frozenset[TurnId]:
+        if any("poison" in beat.text for beat in beats):
+            raise ZeroDivisionError
+        return await super().beat(beats, lease_seconds=lease_seconds)
+
+
+async def test_one_bad_turn_does_not_stop_the_heart_of_the_others() -> None:
+    """G7: a turn whose news the store cannot take is let go; the others stay alive."""
+    answers = {
+        "good": ScriptedAnswer(("long", 0.4, " and well")),
+        "bad": ScriptedAnswer(("poison", HANG)),
+    }
+    llm = ScriptedLLM(lambda prompt: answers[prompt.messages[-1].content])
+    policy = ChatPolicy(pulse_seconds=0.02, lease_seconds=0.3, sweep_seconds=60)
+    made = bench(llm, repository=PickyRepository(), policy=policy)
+    good = await made.service.stream(ANNA, "good")
+    await made.service.stream(ANNA, "bad")
+    await asyncio.sleep(0.2)
+    assert made.notices == ["admitted", "admitted", "broken", "lost"]
+    assert await made.repository.abandoned(limit=5) == ()
+    assert (await good.answer()).text == "long and well"
+    await made.service.close(timeout_seconds=0)
+
+
+class StumblingRepository(InMemoryChatRepository):
+    """Has a bug that shows the first time a turn is followed, and the first time one is sought."""
+
+    reads = sweeps = 0
+
+    async def read(self, places: Sequence[JournalPlace]) -> tuple[JournalEntry, ...]:
+        self.reads += 1
+        if self.reads == 1:
+            raise ZeroDivisionError
+        return await super().read(places)
+
+    async def abandoned(
+        self, *, limit: int, session: tuple[OwnerId, SessionId] | None = None
+    ) -> tuple[AbandonedTurn, ...]:
+        self.sweeps += 1
+        if self.sweeps == 2:
+            raise ZeroDivisionError
+        return await super().abandoned(limit=limit, session=session)
+
+
+async def test_loops_survive_a_bug() -> None:
+    """G6, G7: whoever follows and whoever sweeps goes on after a fault, which is reported."""
+    repository = StumblingRepository()
+    policy = ChatPolicy(pulse_seconds=0.02, sweep_seconds=0.02, idle_sweep_seconds=0.02)
+    there = bench(
+        ScriptedLLM([ScriptedAnswer(("slow", 0.2, "ly"))]), repository=repository, policy=policy
+    )
+    here = bench(ScriptedLLM([]), repository=repository, policy=policy, first_id=1000)
+    await here.service.start()
+    reader = await there.service.stream(ANNA, "hello")
+    follower = await here.service.follow(ANNA, reader.session_id, reader.turn_id)
+    assert (await follower.answer()).text == "slowly"
+    while repository.sweeps < 5:
+        await asyncio.sleep(0.01)
+    errors = here.observer.errors + there.observer.errors
+    assert [type(error) for error in errors] == [ZeroDivisionError, ZeroDivisionError]
+    for made in (here, there):
+        await made.service.close(timeout_seconds=0)
+
+
+class SloppyLLM(ScriptedLLM):
+    """Breaks the port's promise: its text cannot be stored."""
+
+    async def stream(self, request: PreparedRequest) -> AsyncGenerator[LLMEvent, None]:
+        yield LLMStarted("sloppy")
+        yield LLMDelta("a\x00b\ud83d")
+        yield LLMEnded("stop", "sloppy", None)
+
+
+async def test_text_that_cannot_be_stored_is_repaired() -> None:
+    """G14: an adapter that hands on what no store can take spoils nothing."""
+    made = bench(SloppyLLM())
+    answer = await (await made.service.stream(ANNA, "hello")).answer()
+    assert answer.text == "a\ufffdb\ufffd"
