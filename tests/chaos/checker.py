@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from chatcore import RequestTemplate
 from tests.chaos.evidence import Evidence, StoredTurn
 from tests.chaos.history import Record
-from tests.chaos.rebuilding import rebuild
+from tests.chaos.rebuilding import is_whole, rebuild
 
-REPLY_MAX_CHARS = 262_144
 _WORD = re.compile(r"(v\d+\.\d+)a(\d+)w\d+")
 _NAME = re.compile(r"\[(v\d+)(\.\d+)")
 _TERMINAL = {"completed", "stopped", "failed"}
@@ -151,6 +150,18 @@ def one_key_one_turn(evidence: Evidence) -> Iterator[str]:
             yield f"key {key} is stored with {count} turns"
 
 
+@clause("G2 asked once")
+def asked_once(evidence: Evidence) -> Iterator[str]:
+    """No question is stored twice, unless it was asked again and the first one superseded."""
+    for session, turns in evidence.turns_by_session.items():
+        counting: set[str] = set()
+        for turn in turns:
+            if turn.superseded_by is None and turn.question in counting:
+                yield f"session {session} holds {turn.question} twice"
+            elif turn.superseded_by is None:
+                counting.add(turn.question)
+
+
 @clause("G3 one turn at a time")
 def one_turn_at_a_time(evidence: Evidence) -> Iterator[str]:
     """Nobody wrote for a turn after the next one of its session had been admitted.
@@ -253,7 +264,7 @@ def one_author(evidence: Evidence) -> Iterator[str]:
             continue
         calls = evidence.calls_of.get((turn.id, turn.attempt), ())
         if turn.status == "completed":
-            fits = any(_is_whole(reply, call, turn) for call in calls)
+            fits = any(is_whole(reply, call, turn) for call in calls)
         else:
             fits = any(call["sent"].startswith(reply) for call in calls)
         if not fits:
@@ -432,7 +443,10 @@ def no_surprises(evidence: Evidence) -> Iterator[str]:
         yield f"{record['op']} got {record['status']} {record['code']}"
     known = {record["session"] for record in evidence.by_kind["accepted"]}
     for record in evidence.by_kind["refused"]:
-        if record["status"] == 404 and record["session"] in known - evidence.maybe_erased:
+        turn = evidence.dump.turns.get(record["turn"] or "")
+        is_elsewhere = turn is not None and turn.session != record["session"]
+        is_known = record["session"] in known - evidence.maybe_erased
+        if record["status"] == 404 and is_known and not is_elsewhere:
             yield f"{record['op']} of session {record['session']} got {record['code']}"
     yield from evidence.exits
 
@@ -481,10 +495,3 @@ def _end_faults(evidence: Evidence, record: Record, turn: StoredTurn) -> Iterato
         yield f"a reader of {turn.id} got {end} of {len(stored)} characters"
     elif not text.startswith(stored[start:end]):
         yield f"a reader of {turn.id} got another text than is stored"
-
-
-def _is_whole(reply: str, call: Record, turn: StoredTurn) -> bool:
-    sent = call["sent"]
-    if len(sent) > REPLY_MAX_CHARS:  # What is beyond is cut, and nobody waits for the end.
-        return bool(reply == sent[:REPLY_MAX_CHARS]) and turn.finish_reason == "length"
-    return bool(call["whole"] and reply == sent)

@@ -1,6 +1,6 @@
 """All that a run left behind: what clients saw, what the model was asked, what is stored.
 
-May import: standard library, asyncpg, tests.chaos.
+May import: standard library, asyncpg, msgspec, tests.chaos.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 
-from tests.chaos.history import Record, read_lines
+from tests.chaos.history import Record, open_kept, read_lines
 
 _SCHEMA = "chatcore"
+_TABLES = "tables.json"
 _HANGING = (
     "datname = current_database() AND pid <> pg_backend_pid()"
     " AND state LIKE 'idle in transaction%'"
@@ -175,7 +177,20 @@ class Evidence:
 
 
 def gather(folder: Path, dump: Dump, **rest: Any) -> Evidence:
-    """Return the evidence of a run that wrote into a folder."""
+    """Return the evidence of a run that wrote into a folder, and keep the tables there as well."""
+    kept = {"dump": dump, "rest": rest}
+    (folder / _TABLES).write_bytes(msgspec.json.encode(kept))
+    return _read(folder, dump, rest)
+
+
+def gather_again(folder: Path) -> Evidence:
+    """Return the evidence of a run that was judged before."""
+    with open_kept(folder / _TABLES) as tables:
+        kept = msgspec.json.decode(tables.read())
+    return _read(folder, msgspec.convert(kept["dump"], Dump), kept["rest"])
+
+
+def _read(folder: Path, dump: Dump, rest: dict[str, Any]) -> Evidence:
     return Evidence(
         history=list(read_lines(folder / "history.jsonl")),
         calls=list(read_lines(folder / "provider.jsonl")),

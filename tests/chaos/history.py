@@ -5,10 +5,11 @@ May import: standard library, msgspec.
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
@@ -60,11 +61,27 @@ class History:
         self._file.flush()
 
 
+def open_kept(path: Path) -> BinaryIO:
+    """Open a file of evidence, compressed or not.
+
+    Raises:
+        FileNotFoundError: It is neither.
+    """
+    if path.exists():
+        return path.open("rb")
+    return cast("BinaryIO", gzip.open(path.with_name(f"{path.name}.gz"), "rb"))
+
+
 def read_lines(path: Path) -> Iterator[Record]:
-    """Yield what a file of lines holds; a last line that was cut off by a kill is left out."""
-    if not path.exists():
+    """Yield what a file of lines holds; none if there is no such file.
+
+    A last line that was cut off by a kill is left out.
+    """
+    try:
+        lines = open_kept(path)
+    except FileNotFoundError:
         return
-    with path.open("rb") as lines:
+    with lines:
         for line in lines:
             if line.endswith(b"\n"):
                 yield _DECODE.decode(line)

@@ -82,7 +82,8 @@ async def resumes(rig: Rig, *, batches: int = 25, turns: int = 8, readers: int =
         if reading is None:
             return Reading(), False
         text = reading.runs[-1][2]
-        return reading, reading.fault is None and full[start : start + len(text)] == text
+        is_right = reading.fault is None and text and full[start : start + len(text)] == text
+        return reading, bool(is_right)
 
     for _ in range(batches):
         await asyncio.gather(*(one_turn() for _ in range(turns)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -145,6 +146,7 @@ class Postgres:
                 await asyncio.to_thread(self._process.wait, 15)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+        await asyncio.to_thread(shutil.rmtree, self._socket_dir, ignore_errors=True)
 
     def _launch(self) -> None:
         account = self._place.account

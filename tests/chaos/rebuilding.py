@@ -1,4 +1,4 @@
-"""Requests to the model, made again from what is stored.
+"""Requests to the model made again from what is stored, and answers compared with it.
 
 May import: standard library, adapters, chatcore, tests.chaos.
 """
@@ -13,6 +13,9 @@ from adapters.openai import OpenAILLM
 from chatcore import RequestTemplate, TurnId, WindowMessage
 from chatcore.prompt_builder import build_prompt
 from tests.chaos.evidence import StoredAttempt, StoredTurn
+from tests.chaos.history import Record
+
+REPLY_MAX_CHARS = 262_144
 
 
 def rebuild(
@@ -51,3 +54,11 @@ def _said(turns: Sequence[StoredTurn]) -> list[WindowMessage]:
         for turn in turns
         for content, from_user in ((turn.question, True), (turn.reply or "", False))
     ]
+
+
+def is_whole(reply: str, call: Record, turn: StoredTurn) -> bool:
+    """Tell whether a reply is all that a call was sent, and that was all there was."""
+    sent = call["sent"]
+    if len(sent) > REPLY_MAX_CHARS:  # What is beyond is cut, and nobody waits for the end.
+        return bool(reply == sent[:REPLY_MAX_CHARS]) and turn.finish_reason == "length"
+    return bool(call["whole"] and reply == sent)

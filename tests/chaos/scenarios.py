@@ -30,7 +30,7 @@ POLICY: dict[str, Any] = {
     "idle_sweep_seconds": 0.2,
     "deadline_seconds": 15.0,
 }
-_WAIT_SECONDS = 8.0
+_WAIT_SECONDS = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,9 @@ async def zombie_finishes(rig: Rig) -> None:
 
 async def zombie_goes_on(rig: Rig) -> None:
     """A replica freezes in the middle of an answer, and wakes while another gives one."""
-    visitor, talk, asking = begin(rig, words=200, pace=15)
-    await asyncio.sleep(0.4)
+    visitor, talk, asking = begin(rig, words=500, pace=15)
+    await until(is_asked(rig, 1), "asked")
+    await asyncio.sleep(0.3)
     rig.slots[0].signal(signal.SIGSTOP)
     rig.slots[0].state = "frozen"
     await until(is_asked(rig, 2), "taken over")
@@ -165,7 +166,8 @@ async def killed_somewhere(rig: Rig) -> None:
 async def killed_in_the_middle(rig: Rig) -> None:
     """A replica is killed in the middle of an answer."""
     visitor, talk, asking = begin(rig, words=60, pace=20)
-    await asyncio.sleep(0.4)
+    await until(is_asked(rig, 1), "asked")
+    await asyncio.sleep(0.2)
     await rig.end(rig.slots[0])
     await see(visitor, talk, await asking, seconds=4)
 
@@ -206,11 +208,10 @@ async def model_cuts_off(rig: Rig) -> None:
 
 
 async def killed_before_the_only_finish(rig: Rig) -> None:
-    """A replica is killed shortly after the model is done; there is no second attempt."""
+    """A replica is killed shortly after it began to store the only end there can be."""
     visitor, talk, asking = begin(rig, words=60, pace=10)
-    await until(is_asked(rig, 1), "asked")
-    await until(lambda: not rig.provider.running, "answered")
-    await asyncio.sleep(0.4)
+    await until(has_hit(rig, "finish.before"), "answered")
+    await asyncio.sleep(0.5)
     await rig.end(rig.slots[0])
     await see(visitor, talk, await asking)
 
@@ -230,7 +231,8 @@ async def stopped_in_the_second_attempt(rig: Rig) -> None:
 async def woken_just_in_time(rig: Rig) -> None:
     """A replica wakes after its turn was found abandoned, and before it is taken over."""
     visitor, talk, asking = begin(rig, words=300, pace=20)
-    await asyncio.sleep(0.4)
+    await until(is_asked(rig, 1), "asked")
+    await asyncio.sleep(0.3)
     rig.slots[0].signal(signal.SIGSTOP)
     await until(has_hit(rig, "take_over.before"), "found")
     rig.slots[0].signal(signal.SIGCONT)
@@ -291,10 +293,12 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "model cuts off": Scenario(run=model_cuts_off),
     "killed before the only finish": Scenario(
-        run=killed_before_the_only_finish, policy={"max_attempts": 1}
+        run=killed_before_the_only_finish,
+        ends=(_at("finish.before", action="delay"),),
+        policy={"max_attempts": 1},
     ),
     "stopped in the second attempt": Scenario(
-        run=stopped_in_the_second_attempt, replicas=3, ends=(_at("llm.mid"),)
+        run=stopped_in_the_second_attempt, replicas=3, ends=(_at("beat.after", nth=4),)
     ),
     "woken just in time": Scenario(
         run=woken_just_in_time, ends=(None, _at("take_over.before", action="delay", seconds=0.7))
@@ -313,10 +317,20 @@ async def play(
     postgres: Postgres,
     forks: ForkServer,
     mutant: str | None = None,
+    nth: int = 1,
 ) -> list[Violation]:
-    """Play one scenario, with a planted bug or without, and return what the checker found."""
+    """Play one scenario, with a planted bug or without, and return what the checker found.
+
+    Args:
+        name: Which.
+        folder: Below which everything is written down.
+        postgres: Where the database is made.
+        forks: Who starts replicas.
+        mutant: Which bug; None for none.
+        nth: Which time it is played in this folder, from 1.
+    """
     scenario = SCENARIOS[name]
-    label = (mutant or f"clean {name}").replace(" ", "_").replace("'", "")
+    label = f"{mutant or f'clean {name}'} {nth}".replace(" ", "_").replace("'", "")
     policy = POLICY | scenario.policy | (MUTANTS[mutant].policy if mutant else {})
     rig = Rig(
         folder / label,

@@ -58,6 +58,10 @@ def _same_key_stored_twice(evidence: Evidence) -> None:
     evidence.dump.turns[T2].key = f"key of {T1}"
 
 
+def _a_question_twice(evidence: Evidence) -> None:
+    evidence.dump.turns[T2].question = evidence.dump.turns[T1].question
+
+
 def _two_turns_at_a_time(evidence: Evidence) -> None:
     evidence.diary.append(beat(25.0, T1))
 
@@ -269,6 +273,7 @@ BAD: list[tuple[str, Callable[[Evidence], None]]] = [
     ("G2 one key, one turn", _two_turns_for_a_key),
     ("G2 one key, one turn", _two_questions_for_a_key),
     ("G2 one key, one turn", _same_key_stored_twice),
+    ("G2 asked once", _a_question_twice),
     ("G3 one turn at a time", _two_turns_at_a_time),
     ("G4 dense order", _a_gap_in_the_numbers),
     ("G4 dense order", _a_gap_in_the_positions),

@@ -63,8 +63,11 @@ class Client:
             await deed()
 
     async def stream(self) -> None:
-        """Ask and read along."""
-        await self._ask(self._question())
+        """Ask and read along; sometimes without a key, and then never twice."""
+        if self._rng.random() < 0.2:
+            await self._see_through(await self._visitor.ask(self._talk, self._question()))
+        else:
+            await self._ask(self._question())
 
     async def json(self) -> None:
         """Ask and wait."""
@@ -124,9 +127,9 @@ class Client:
     async def one_key_many_times(self) -> None:
         """Send one question several times at once, in both forms, to all replicas."""
         key, question = self._visitor.key(), self._question(words=30, pace=10)
-        talk = self._talk
+        talk = await self._opened()
         if talk.session is None:
-            await self._ask(self._question())
+            return
         await asyncio.gather(
             *(
                 self._visitor.ask_until_known(
@@ -139,11 +142,12 @@ class Client:
 
     async def two_at_once(self) -> None:
         """Send two questions at once: one of them is in the other's way, or they take turns."""
-        if self._talk.session is None:
-            await self._ask(self._question())
+        talk = await self._opened()
+        if talk.session is None:
+            return
         await asyncio.gather(
             *(
-                self._visitor.ask_until_known(self._talk, self._question(words=30, pace=5))
+                self._visitor.ask_until_known(talk, self._question(words=30, pace=5))
                 for _ in range(2)
             )
         )
@@ -218,6 +222,12 @@ class Client:
                 self._talk = Talk()
                 return outcome
             await self._see_through(Outcome("cut", turn=outcome.turn))
+
+    async def _opened(self) -> Talk:
+        """Return a conversation that has begun, unless that cannot be had just now."""
+        if self._talk.session is None:
+            await self._ask(self._question())
+        return self._talk
 
     async def _see_through(self, outcome: Outcome) -> None:
         if outcome.turn is not None and self._talk.session is not None:
