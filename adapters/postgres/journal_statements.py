@@ -10,16 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from .attempt_statements import close_attempt, open_next
 from .parameters import (
-    ATTEMPT,
     HELD,
     IS_ABANDONED,
-    NOW,
     OF_SESSION,
-    OWNER,
-    STREAM,
-    TEMPLATE,
-    TURN,
     constant,
     from_now,
     seconds,
@@ -27,6 +22,7 @@ from .parameters import (
 from .stop_statements import ERROR, string_of_pieces
 from .tables import IS_RUNNING, attempts, reply_journal, turns
 
+_IS_RUNNING = sa.text(f"turns.{IS_RUNNING}")
 _HAS_TIME = turns.c.deadline > sa.func.clock_timestamp()
 _HAS_ATTEMPT = turns.c.attempt < turns.c.max_attempts
 
@@ -49,23 +45,42 @@ def _beat() -> sa.Select[Any]:
         text=sa.Text(),
         digest=sa.Text(),
     )
+    locked = _lock_held(mine)
     lease = sa.func.least(from_now("lease_seconds"), turns.c.deadline + seconds("lease_seconds"))
     held = (
         turns.update()
+        .where(_is_turn_of(locked))
+        .values(lease_expires_at=lease)
+        .returning(*locked.c)
+        .cte("held")
+    )
+    return sa.select(held.c.turn_id).add_cte(_store_pieces(held), _record_digests(held))
+
+
+def _lock_held(mine: sa.FromClause) -> sa.CTE:
+    # In one order by everybody, whatever the plan: two that report the same turns, one of them in
+    # vain, must not wait for each other.
+    return (
+        sa.select(mine)
+        .join_from(mine, turns, _is_turn_of(mine))
         .where(
-            turns.c.owner_id == mine.c.owner_id,
-            turns.c.session_id == mine.c.session_id,
-            turns.c.number == mine.c.number,
             turns.c.id == mine.c.turn_id,
             turns.c.attempt == mine.c.attempt,
             # That is: running. Said so, the index of running turns would be read for each of ours.
             turns.c.lease_expires_at.is_not(None),
         )
-        .values(lease_expires_at=lease)
-        .returning(*mine.c)
-        .cte("held")
+        .order_by(mine.c.owner_id, mine.c.session_id)
+        .with_for_update(key_share=True, of=turns)
+        .cte("locked")
     )
-    return sa.select(held.c.turn_id).add_cte(_store_pieces(held), _record_digests(held))
+
+
+def _is_turn_of(named: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        turns.c.owner_id == named.c.owner_id,
+        turns.c.session_id == named.c.session_id,
+        turns.c.number == named.c.number,
+    )
 
 
 def _store_pieces(held: sa.CTE) -> sa.CTE:
@@ -100,25 +115,13 @@ def _read() -> sa.Select[Any]:
         start=sa.Integer(),
     )
     start = sa.case((turns.c.attempt == place.c.attempt, place.c.start), else_=constant("0"))
-    is_running = sa.text(f"turns.{IS_RUNNING}")
-    text = (
-        sa.select(string_of_pieces())
-        .where(
-            reply_journal.c.owner_id == turns.c.owner_id,
-            reply_journal.c.turn_id == turns.c.id,
-            reply_journal.c.attempt == turns.c.attempt,
-            reply_journal.c.start >= start,
-            is_running,
-        )
-        .scalar_subquery()
-    )
     return sa.select(
         turns.c.id,
         turns.c.status,
         turns.c.attempt,
-        sa.and_(is_running, IS_ABANDONED).label("is_abandoned"),
+        sa.and_(_IS_RUNNING, IS_ABANDONED).label("is_abandoned"),
         start.label("start"),
-        sa.func.coalesce(text, constant("''")).label("text"),
+        sa.func.coalesce(_text_since(start), constant("''")).label("text"),
     ).join_from(
         place,
         turns,
@@ -127,6 +130,21 @@ def _read() -> sa.Select[Any]:
             turns.c.id == place.c.turn_id,
             turns.c.session_id == place.c.session_id,
         ),
+    )
+
+
+def _text_since(start: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return what a running turn's latest attempt has written from there on."""
+    return (
+        sa.select(string_of_pieces())
+        .where(
+            reply_journal.c.owner_id == turns.c.owner_id,
+            reply_journal.c.turn_id == turns.c.id,
+            reply_journal.c.attempt == turns.c.attempt,
+            reply_journal.c.start >= start,
+            _IS_RUNNING,
+        )
+        .scalar_subquery()
     )
 
 
@@ -163,29 +181,11 @@ def _take_over() -> sa.Select[Any]:
         .cte("taken")
     )
     closed = (
-        attempts.update()
-        .where(
-            attempts.c.owner_id == OWNER,
-            attempts.c.turn_id == TURN,
-            attempts.c.number == ATTEMPT,
-            sa.exists(sa.select(taken.c.attempt)),
-        )
-        .values(outcome=constant("'abandoned'"), error_code=ERROR, ended_at=NOW)
+        close_attempt(only_if=taken, outcome=constant("'abandoned'"), error_code=ERROR)
         .returning(attempts.c.window_turns)
         .cte("closed")
     )
-    values: dict[str, sa.ColumnElement[Any]] = {
-        "owner_id": OWNER,
-        "turn_id": TURN,
-        "number": taken.c.attempt,
-        "outcome": constant("'pending'"),
-        "window_turns": closed.c.window_turns,
-        "template": TEMPLATE,
-        "stream": STREAM,
-        "started_at": NOW,
-    }
-    opened = attempts.insert().from_select(list(values), sa.select(*values.values())).cte("opened")
-    return sa.select(*taken.c).add_cte(opened)
+    return sa.select(*taken.c).add_cte(open_next(taken, closed))
 
 
 BEAT = _beat()

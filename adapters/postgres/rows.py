@@ -90,39 +90,41 @@ def ended_turn(ref: TurnRef, end: TurnEnd, row: Row) -> Turn:
 
 def stored_turn(row: Row, attempts: Iterable[Row] = ()) -> Turn:
     """Return a turn as it was read."""
-    status = TurnStatus(row["status"])
-    reply = None
-    if row["reply_id"] is not None:
-        reply = Message(
-            id=MessageId(row["reply_id"]),
-            session_id=SessionId(row["session_id"]),
-            turn_id=TurnId(row["id"]),
-            turn_status=status,
-            position=row["reply_position"],
-            role=Role.ASSISTANT,
-            content=row["reply_content"],
-            quote=None,
-            created_at=row["reply_created_at"],
-            superseded_by=_turn_id(row["superseded_by"]),
-        )
     return Turn(
         id=TurnId(row["id"]),
         session_id=SessionId(row["session_id"]),
         owner_id=OwnerId(row["owner_id"]),
         number=row["number"],
-        status=status,
+        status=TurnStatus(row["status"]),
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
         question_id=MessageId(row["question_id"]),
         created_at=row["created_at"],
         ended_at=row["ended_at"],
-        reply=reply,
+        reply=_stored_reply(row),
         model=row["model"],
         finish_reason=row["finish_reason"],
         error_code=row["error_code"],
         usage=_usage(row),
         superseded_by=_turn_id(row["superseded_by"]),
         attempts=tuple(_attempt(kept) for kept in attempts),
+    )
+
+
+def _stored_reply(row: Row) -> Message | None:
+    if row["reply_id"] is None:
+        return None
+    return Message(
+        id=MessageId(row["reply_id"]),
+        session_id=SessionId(row["session_id"]),
+        turn_id=TurnId(row["id"]),
+        turn_status=TurnStatus(row["status"]),
+        position=row["reply_position"],
+        role=Role.ASSISTANT,
+        content=row["reply_content"],
+        quote=None,
+        created_at=row["reply_created_at"],
+        superseded_by=_turn_id(row["superseded_by"]),
     )
 
 

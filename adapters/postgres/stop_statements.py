@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from .attempt_statements import close_attempt
 from .parameters import (
     ATTEMPT,
     HELD,
@@ -27,10 +28,11 @@ from .parameters import (
     TURN,
     constant,
 )
-from .tables import IS_RUNNING, attempts, chat_sessions, messages, reply_journal, turns
+from .tables import IS_RUNNING, chat_sessions, messages, reply_journal, turns
 
 REPLY = sa.bindparam("reply_id", type_=sa.Uuid)
 ERROR = sa.bindparam("error_code", type_=sa.Text)
+OUTCOME = sa.bindparam("outcome", type_=sa.Text)
 
 _THIS_TURN = (*OF_SESSION, turns.c.number == NUMBER)
 _THIS_SESSION = (chat_sessions.c.owner_id == OWNER, chat_sessions.c.id == SESSION)
@@ -93,24 +95,8 @@ def _keep_part() -> sa.Select[Any]:
         .cte("given_back")
     )
     dropped = reply_journal.delete().where(*_OF_TURN).cte("dropped")
-    return sa.select(part.c.text).add_cte(reply, answered, given_back, _close_attempt(), dropped)
-
-
-def _close_attempt() -> sa.CTE:
-    return (
-        attempts.update()
-        .where(
-            attempts.c.owner_id == OWNER,
-            attempts.c.turn_id == TURN,
-            attempts.c.number == ATTEMPT,
-        )
-        .values(
-            outcome=sa.bindparam("outcome", type_=sa.Text),
-            error_code=ERROR,
-            ended_at=NOW,
-        )
-        .cte("closed")
-    )
+    closed = close_attempt(outcome=OUTCOME, error_code=ERROR).cte("closed")
+    return sa.select(part.c.text).add_cte(reply, answered, given_back, closed, dropped)
 
 
 STOP = _end("stopped", sa.null(), *OF_SESSION, turns.c.id == TURN, sa.text(f"turns.{IS_RUNNING}"))

@@ -9,15 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .attempt_statements import close_attempt, open_next
 from .parameters import (
-    ATTEMPT,
     HELD,
     NOW,
     NUMBER,
     OWNER,
     SESSION,
-    STREAM,
-    TEMPLATE,
     TURN,
     constant,
 )
@@ -36,7 +34,7 @@ _UNTOUCHED = sa.literal_column("turns.xmin") == (
     .scalar_subquery()
 )
 
-_ENDED = {
+_ENDED: dict[str, Any] = {
     "status": sa.bindparam("status", type_=sa.Text),
     "lease_expires_at": sa.null(),
     "ended_at": NOW,
@@ -55,26 +53,16 @@ _FROM_ENDED = (
 
 
 def _end_attempt(ended: sa.CTE) -> sa.CTE:
-    return (
-        attempts.update()
-        .where(
-            attempts.c.owner_id == OWNER,
-            attempts.c.turn_id == TURN,
-            attempts.c.number == ATTEMPT,
-            # Only if the turn was ours to end.
-            sa.exists(sa.select(ended.c.question_position)),
-        )
-        .values(
-            outcome=sa.bindparam("outcome", type_=sa.Text),
-            model=_ENDED["model"],
-            request_digest=sa.func.coalesce(DIGEST, attempts.c.request_digest),
-            error_code=_ENDED["error_code"],
-            prompt_tokens=_ENDED["prompt_tokens"],
-            completion_tokens=_ENDED["completion_tokens"],
-            ended_at=NOW,
-        )
-        .cte("ended_attempt")
-    )
+    # Only if the turn was ours to end.
+    return close_attempt(
+        only_if=ended,
+        outcome=sa.bindparam("outcome", type_=sa.Text),
+        model=_ENDED["model"],
+        request_digest=sa.func.coalesce(DIGEST, attempts.c.request_digest),
+        error_code=_ENDED["error_code"],
+        prompt_tokens=_ENDED["prompt_tokens"],
+        completion_tokens=_ENDED["completion_tokens"],
+    ).cte("ended_attempt")
 
 
 def _drop_journal(ended: sa.CTE) -> sa.CTE:
@@ -150,37 +138,20 @@ def _next_attempt() -> sa.Select[Any]:
         .returning(turns.c.attempt)
         .cte("moved")
     )
+    no_request = constant("''")
     failed = (
-        attempts.update()
-        .where(
-            attempts.c.owner_id == OWNER,
-            attempts.c.turn_id == TURN,
-            attempts.c.number == ATTEMPT,
-            sa.exists(sa.select(moved.c.attempt)),
-        )
-        .values(
+        close_attempt(
+            only_if=moved,
             outcome=constant("'failed'"),
             error_code=sa.bindparam("error_code", type_=sa.Text),
             request_digest=sa.func.coalesce(
-                sa.func.nullif(DIGEST, constant("''")), attempts.c.request_digest
+                sa.func.nullif(DIGEST, no_request), attempts.c.request_digest
             ),
-            ended_at=NOW,
         )
         .returning(attempts.c.window_turns)
         .cte("failed")
     )
-    values: dict[str, sa.ColumnElement[Any]] = {
-        "owner_id": OWNER,
-        "turn_id": TURN,
-        "number": moved.c.attempt,
-        "outcome": constant("'pending'"),
-        "window_turns": failed.c.window_turns,
-        "template": TEMPLATE,
-        "stream": STREAM,
-        "started_at": NOW,
-    }
-    opened = attempts.insert().from_select(list(values), sa.select(*values.values())).cte("opened")
-    return sa.select(moved.c.attempt).add_cte(opened)
+    return sa.select(moved.c.attempt).add_cte(open_next(moved, failed))
 
 
 FINISH_WITH_REPLY = _finish_with_reply()

@@ -6,7 +6,6 @@ May import: standard library, chatcore, msgspec.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 import msgspec
 
@@ -23,7 +22,6 @@ from chatcore import (
 )
 
 _encode = msgspec.json.Encoder().encode
-_by_turn = attrgetter("ref.owner_id", "ref.session_id")
 
 
 def quote_value(quote: Quote | None) -> str | None:
@@ -96,18 +94,17 @@ def turn_values(owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> di
 
 
 def beat_values(beats: Sequence[Beat], lease_seconds: float) -> dict[str, object]:
-    """Return signs of life as columns, in an order that is the same for everybody who locks."""
-    ordered = sorted(beats, key=_by_turn)
-    refs = [beat.ref for beat in ordered]
+    """Return signs of life as columns."""
+    refs = [beat.ref for beat in beats]
     return {
         "owner_ids": [ref.owner_id for ref in refs],
         "session_ids": [ref.session_id for ref in refs],
         "turn_ids": [ref.turn_id for ref in refs],
         "numbers": [ref.number for ref in refs],
         "attempts": [ref.attempt for ref in refs],
-        "starts": [beat.start for beat in ordered],
-        "texts": [beat.text for beat in ordered],
-        "digests": [beat.request_digest for beat in ordered],
+        "starts": [beat.start for beat in beats],
+        "texts": [beat.text for beat in beats],
+        "digests": [beat.request_digest for beat in beats],
         "lease_seconds": lease_seconds,
     }
 

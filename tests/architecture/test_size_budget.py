@@ -34,10 +34,7 @@ EXCEPTIONS: dict[str, tuple[int, str]] = {
     "adapters/embedded/cluster.py::Cluster": (157, "every step is about the one server process"),
     "adapters/postgres/admit_statements.py::_continue_session": (38, _STATEMENT),
     "adapters/postgres/rows.py::ended_turn": (31, _FIELDS),
-    "adapters/postgres/rows.py::stored_turn": (33, _FIELDS),
     "adapters/postgres/session_statements.py::_page": (39, _STATEMENT),
-    "adapters/postgres/turn_statements.py::_next_attempt": (35, _STATEMENT),
-    "adapters/postgres/sweep_statements.py::_end_abandoned": (63, _STATEMENT),
 }
 AIR = 10
 

@@ -6,7 +6,6 @@ May import: standard library, pytest, tests.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
 import tempfile
@@ -65,7 +64,7 @@ async def proxied(address: str) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
     with tempfile.TemporaryDirectory(prefix="nginx-", dir="/tmp") as name:
-        os.chmod(name, 0o755)  # noqa: S103  # its workers are somebody else's when it runs as root
+        Path(name).chmod(0o755)  # its workers are somebody else's when it runs as root
         file = Path(name) / "nginx.conf"
         text = _CONFIGURATION.format(folder=name, port=port, address=address, idle=IDLE_SECONDS)
         file.write_text(text, encoding="utf-8")

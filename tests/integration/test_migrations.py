@@ -10,16 +10,26 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from adapters.postgres import Database, SchemaOutdated, migrate, require_head
+from adapters.postgres import (
+    Database,
+    PostgresChatRepository,
+    SchemaOutdated,
+    migrate,
+    require_head,
+)
 from adapters.postgres.migrate import engine_for, head, require_schema_name
 from adapters.postgres.tables import metadata
-from chatcore import StorageUnavailable
+from chatcore import OwnerId, SessionId, StorageUnavailable, TurnId
+from chatcore.testing.builders import completed, new_turn
+from chatcore.testing.steps import take_over
 
 pytestmark = pytest.mark.postgres
 
@@ -27,6 +37,7 @@ ROOT = Path(__file__).parents[2]
 _DESCRIBE = """
 SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod) || ' '
        || a.attnotnull || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+       || coalesce(a.attoptions::text, '')
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
   LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
  WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r' AND NOT a.attisdropped
@@ -34,6 +45,8 @@ UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes
  WHERE schemaname = $1::regnamespace::text
 UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
   FROM pg_constraint WHERE connamespace = $1::regnamespace
+UNION ALL SELECT 'statistics', stxrelid::regclass::text, stxname, pg_get_statisticsobjdef(oid)
+  FROM pg_statistic_ext WHERE stxnamespace = $1::regnamespace
 UNION ALL SELECT 'table', relname, relkind::text, coalesce(reloptions::text, '')
        || coalesce(obj_description(oid), '')
   FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S', 'v')
@@ -54,7 +67,7 @@ async def _describe(url: str, schema: str) -> set[tuple[str, ...]]:
 async def test_migrated_schema_equals_the_metadata(
     postgres_url: str, schema: str, empty_schema: str
 ) -> None:
-    """Columns, types, defaults, constraints, indexes and options are those of the tables' code."""
+    """Columns, constraints, indexes, options, statistics: all is as the tables' code says."""
     engine = engine_for(postgres_url)
     async with engine.begin() as connection:
         await connection.execute(sa.text(f"CREATE SCHEMA {empty_schema}"))
@@ -62,7 +75,14 @@ async def test_migrated_schema_equals_the_metadata(
         await connection.run_sync(metadata.create_all, checkfirst=False)
     await engine.dispose()
     described = await _describe(postgres_url, empty_schema)
-    assert len(described) > 80
+    assert len(described) > 100
+    assert {fact[0] for fact in described} == {
+        "column",
+        "index",
+        "constraint",
+        "statistics",
+        "table",
+    }
     assert await _describe(postgres_url, schema) == described
 
 
@@ -143,6 +163,54 @@ async def test_migrating_without_rights_tells_what_is_missing(
         await admin.execute(f"DROP OWNED BY {role}")
         await admin.execute(f"DROP ROLE {role}")
         await admin.close()
+
+
+_WITH_ROWS = """
+INSERT INTO chat_sessions VALUES ('anna', {s}, 'Servos', {t}, {t}, 2, 4);
+INSERT INTO turns (owner_id, session_id, number, id, fingerprint, status, attempt, max_attempts,
+                   lease_expires_at, question_id, question_position, reply_id, created_at, ended_at)
+VALUES ('anna', {s}, 1, {e}, '', 'completed', 1, 2, NULL, {e}, 1, {e}, {t}, {t}),
+       ('anna', {s}, 2, {r}, '', 'running', 1, 2, {t}, {r}, 3, NULL, {t}, NULL);
+INSERT INTO messages (owner_id, session_id, position, id, turn_number, role, content, created_at)
+VALUES ('anna', {s}, 1, {s}, 1, 'user', 'What is a servo?', {t}),
+       ('anna', {s}, 2, {e}, 1, 'assistant', 'A motor.', {t}),
+       ('anna', {s}, 3, {r}, 2, 'user', 'And a stepper?', {t});
+INSERT INTO attempts (owner_id, turn_id, number, outcome, window_turns, started_at, ended_at)
+VALUES ('anna', {e}, 1, 'completed', '{{}}', {t}, {t}),
+       ('anna', {r}, 1, 'pending', '{{1}}', {t}, NULL);
+"""
+
+
+async def test_old_rows_go_on(postgres_url: str, empty_schema: str) -> None:
+    """Turns of the first version, ended and running, are as good as new after migrating."""
+    await migrate(postgres_url, schema=empty_schema, revision="0001")
+    session, ended, running = (uuid4() for _ in range(3))
+    asked = datetime.now(UTC) - timedelta(seconds=100)
+    connection = await asyncpg.connect(postgres_url, server_settings={"search_path": empty_schema})
+    values = {"s": session, "e": ended, "r": running, "t": asked}
+    await connection.execute(_WITH_ROWS.format(**{k: f"'{v}'" for k, v in values.items()}))
+    await migrate(postgres_url, schema=empty_schema)
+    late = await connection.fetchval("SELECT deadline - created_at FROM turns WHERE number = 2")
+    await connection.close()
+    assert late == timedelta(minutes=5)
+    database = Database(postgres_url, schema=empty_schema)
+    await database.open()
+    repository = PostgresChatRepository(database)
+    owner, session_id = OwnerId("anna"), SessionId(session)
+    try:
+        turn = await repository.turn(owner, session_id, TurnId(ended))
+        assert (turn.attempts[0].template, turn.attempts[0].stream) == ("", False)
+        assert (turn.superseded_by, turn.reply and turn.reply.content) == (None, "A motor.")
+        (found,) = await repository.abandoned(limit=10)
+        assert (found.ref.turn_id, found.may_go_on) == (running, True)
+        taken = await take_over(repository, found.ref)
+        assert [said.content for said in taken.window] == ["What is a servo?", "A motor."]
+        assert 150 < taken.seconds_left <= 200
+        await repository.finish(taken.ref, completed("It steps."))
+        new = new_turn(owner, session_id, replaces=2)
+        assert len((await repository.admit(new)).window) == 2
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize("name", ["", "a-b", 'a"b', "Chat", "1st", "x" * 64, "a b"])

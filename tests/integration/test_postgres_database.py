@@ -151,6 +151,28 @@ async def test_pool_is_never_exceeded(postgres_url: str) -> None:
 
 
 @pytest.mark.postgres
+async def test_a_database_that_falls_asleep_is_not_woken(postgres_url: str) -> None:
+    """A connection that the server closes while nobody needs it is not opened again until then."""
+    database = Database(f"{postgres_url}&application_name=asleep")
+    await database.open()
+    watcher = await asyncpg.connect(postgres_url)
+    connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'asleep'"
+    try:
+        assert await watcher.fetchval(connections) == 1
+        await watcher.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'asleep'"
+        )
+        for _ in range(15):
+            await asyncio.sleep(0.1)
+            assert await watcher.fetchval(connections) == 0
+        assert (await database.fetch(_ONE, {}))[0]["one"] == 1
+    finally:
+        await watcher.close()
+        await database.close()
+
+
+@pytest.mark.postgres
 async def test_failures_never_quote_content(postgres_url: str, schema: str) -> None:
     """G14: what is told of a failed statement holds none of the values it was about."""
     database = Database(postgres_url, schema=schema)

@@ -1,25 +1,26 @@
 """What only PostgreSQL has: real writers at once, constraints, statements that overlap.
 
-May import: standard library, adapters, asyncpg, chatcore, pytest.
+May import: standard library, adapters, asyncpg, chatcore, pytest, tests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from adapters.postgres import Database, PostgresChatRepository
+from adapters.postgres import PostgresChatRepository
 from adapters.postgres import turn_statements as sql
-from adapters.postgres.database import Statement
-from adapters.postgres.rows import end_values, ref_values
-from chatcore import Admission, SessionBusy, StorageUnavailable
+from adapters.postgres.statement import Statement
+from adapters.postgres.values import end_values, ref_values
+from chatcore import Admission, MessageId, OnBusy, SessionBusy, StorageUnavailable, Turn, TurnRef
 from chatcore.testing.builders import (
     NOW,
     an_owner,
@@ -29,22 +30,10 @@ from chatcore.testing.builders import (
     new_turn,
     ref_of,
 )
+from chatcore.testing.steps import write
+from tests.integration.server_side import deadlocks, until_waiting
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def repository(database: Database) -> PostgresChatRepository:
-    """Give the repository on the run's PostgreSQL."""
-    return PostgresChatRepository(database)
-
-
-@pytest.fixture
-async def connection(postgres_url: str, schema: str) -> AsyncIterator[asyncpg.Connection]:
-    """Give a connection of the test's own, to look behind the adapter's back."""
-    opened = await asyncpg.connect(postgres_url, server_settings={"search_path": schema})
-    yield opened
-    await opened.close()
 
 
 async def test_window_holds_a_reply_that_was_being_stored(
@@ -58,7 +47,7 @@ async def test_window_holds_a_reply_that_was_being_stored(
     async with connection.transaction():
         await connection.fetch(finish.sql, *finish.arguments(ref_values(ref) | end_values(end)))
         admitting = asyncio.create_task(repository.admit(new))
-        await _until_waiting(connection)
+        await until_waiting(connection)
         assert not admitting.done()
     admission = await admitting
     said = [message.content for message in admission.window]
@@ -70,17 +59,16 @@ async def test_window_holds_a_reply_that_was_being_stored(
 async def test_finish_and_admit_never_deadlock(
     repository: PostgresChatRepository, connection: asyncpg.Connection
 ) -> None:
-    """G3: turns that end, well or badly, while the next questions arrive never block each other."""
-    before = await _deadlocks(connection)
+    """G3: turns that end or are stopped while the next questions arrive never block each other."""
+    before = await deadlocks(connection)
 
     async def talk(number: int) -> None:
         owner = an_owner()
         session_id = (await have_turn(repository, owner)).session_id
         for turn in range(15):
             running = await repository.admit(new_turn(owner, session_id))
-            end = failed() if (number + turn) % 2 else completed()
             ended, *rest = await asyncio.gather(
-                repository.finish(ref_of(running), end),
+                _end(repository, ref_of(running), how=(number + turn) % 3),
                 *[repository.admit(new_turn(owner, session_id)) for _ in range(3)],
                 return_exceptions=True,
             )
@@ -94,8 +82,7 @@ async def test_finish_and_admit_never_deadlock(
         assert [message.position for message in page.items] == list(range(1, len(page.items) + 1))
 
     await asyncio.gather(*[talk(number) for number in range(6)])
-    await asyncio.sleep(0.6)  # the server publishes its counters at most every half second
-    assert await _deadlocks(connection) == before
+    assert await deadlocks(connection) == before
 
 
 async def test_fifty_senders_in_two_processes(
@@ -133,6 +120,8 @@ async def test_tables_refuse_what_code_must_not_do(
     """G3, G4: the rules are constraints; breaking one by hand is refused by the database."""
     turn = await have_turn(repository, an_owner())
     running = await repository.admit(new_turn(turn.owner_id, turn.session_id))
+    for start in (0, 5):
+        assert await write(repository, ref_of(running), "piece", at=start)
     await repository.admit(new_turn(turn.owner_id))
     mine = f"owner_id = '{turn.owner_id}' AND session_id = '{turn.session_id}'"
     second = f"UPDATE turns SET {{}} WHERE {mine} AND number = 2"
@@ -153,6 +142,12 @@ async def test_tables_refuse_what_code_must_not_do(
         f"UPDATE messages SET content = '' WHERE {mine} AND position = 2",
         f"UPDATE messages SET turn_number = 7 WHERE {mine} AND position = 2",
         f"UPDATE attempts SET owner_id = 'x' WHERE turn_id = '{running.turn.id}'",
+        f"UPDATE attempts SET template = NULL WHERE turn_id = '{running.turn.id}'",
+        second.format("deadline = NULL"),
+        f"UPDATE reply_journal SET text = '' WHERE turn_id = '{running.turn.id}'",
+        f"UPDATE reply_journal SET start = -1 WHERE turn_id = '{running.turn.id}'",
+        f"UPDATE reply_journal SET start = 0 WHERE turn_id = '{running.turn.id}'",
+        f"UPDATE reply_journal SET owner_id = 'x' WHERE turn_id = '{running.turn.id}'",
         f"UPDATE chat_sessions SET owner_id = repeat('x', 129) WHERE id = '{turn.session_id}'",
     )
     for statement in forbidden:
@@ -167,8 +162,10 @@ async def test_erased_words_are_in_no_table(
     owner, nonce = an_owner(), "zyzzyva"
     turn = await have_turn(repository, owner, text=nonce, end=completed(f"{nonce} again"))
     await repository.rename(owner, turn.session_id, title=nonce, now=NOW)
-    await repository.admit(new_turn(owner, turn.session_id, text=nonce))
-    assert await _tables_with(connection, nonce) == {"chat_sessions", "messages"}
+    running = await repository.admit(new_turn(owner, turn.session_id, text=nonce))
+    assert await write(repository, ref_of(running), nonce)
+    holding = {"chat_sessions", "messages", "reply_journal"}
+    assert await _tables_with(connection, nonce) == holding
     await repository.erase(owner, turn.session_id, now=NOW)
     assert await _tables_with(connection, nonce) == set()
     assert await _tables_with(connection, str(turn.session_id)) == {"erased_sessions"}
@@ -195,10 +192,16 @@ async def test_lost_commit_answers_are_harmless(
     session_id, rounds = None, 40
     try:
         for number in range(rounds):
-            new = new_turn(owner, session_id, text=f"question {number}")
+            # Every third one runs on until it is stopped for the next.
+            new = new_turn(owner, session_id, text=f"q{number}", on_busy=OnBusy.SUPERSEDE)
             ref = ref_of(await _insist(partial(repository.admit, new)))
-            end = completed(f"reply {number}")
-            await _insist(partial(repository.finish, ref, end))
+            for at, piece in enumerate(f"r{number}"):
+                await _insist(partial(write, repository, ref, piece, at=at))
+            end = completed(f"r{number}")
+            if number % 3 == 0:
+                await _insist(partial(repository.finish, ref, end))
+            elif number % 3 == 1:
+                await _insist(partial(_stop, repository, ref, MessageId(uuid4())))
             session_id = ref.session_id
     finally:
         killing.cancel()
@@ -206,7 +209,8 @@ async def test_lost_commit_answers_are_harmless(
     assert session_id is not None
     page = await _insist(partial(repository.messages, owner, session_id, limit=1000))
     assert [message.position for message in page.items] == list(range(1, 2 * rounds + 1))
-    assert [message.content for message in page.items][:2] == ["question 0", "reply 0"]
+    said = [f"{who}{number}" for number in range(rounds) for who in "qr"]
+    assert [message.content for message in page.items] == said
 
 
 async def test_nothing_is_held_between_calls(
@@ -221,6 +225,19 @@ async def test_nothing_is_held_between_calls(
     assert busy == []
 
 
+async def _end(repository: PostgresChatRepository, ref: TurnRef, *, how: int) -> Turn:
+    """End a turn well, badly, or from outside."""
+    if how < 2:
+        return await repository.finish(ref, completed() if how else failed())
+    return await _stop(repository, ref, MessageId(uuid4()))
+
+
+async def _stop(repository: PostgresChatRepository, ref: TurnRef, reply_id: MessageId) -> Turn:
+    return await repository.stop(
+        ref.owner_id, ref.session_id, ref.turn_id, reply_id=reply_id, now=NOW
+    )
+
+
 T = TypeVar("T")
 
 
@@ -232,22 +249,6 @@ async def _insist(call: Callable[[], Awaitable[T]]) -> T:
         except StorageUnavailable:
             await asyncio.sleep(0.01)
     raise AssertionError("the store never answered")
-
-
-async def _until_waiting(connection: asyncpg.Connection) -> None:
-    """Wait until some statement waits for a lock."""
-    for _ in range(500):
-        await asyncio.sleep(0.01)
-        if await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            return
-    raise AssertionError("nothing waits")
-
-
-async def _deadlocks(connection: asyncpg.Connection) -> int:
-    found: int = await connection.fetchval(
-        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    )
-    return found
 
 
 async def _tables_with(connection: asyncpg.Connection, word: str) -> set[str]:
