@@ -11,14 +11,14 @@ import time
 from contextlib import aclosing
 from dataclasses import replace
 
-from chatcore.errors import LLMError, LLMIncomplete, LLMTimeout, StorageUnavailable
+from chatcore.errors import LLMError, LLMIncomplete, LLMTimeout, StorageUnavailable, TurnLost
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.text import repair_model_text
 from chatcore.ports.clock import Clock
 from chatcore.ports.llm import LLMDelta, LLMEnded, LLMPort, LLMReply, LLMStarted, PreparedRequest
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.ports.turn_repository import TurnRepository
-from chatcore.turns.running import CutShort, RunningTurn
+from chatcore.turns.running import Cut, CutShort, RunningTurn
 
 _BACKOFF_SECONDS = 0.25
 _CUT_REASON = "length"
@@ -64,6 +64,8 @@ class Asking:
             TurnLost: The turn is no longer ours.
         """
         while True:
+            if turn.cut_by:
+                raise CutShort
             try:
                 async with turn.limit(turn.deadline - time.monotonic()):
                     return await self._attempt(turn)
@@ -88,6 +90,7 @@ class Asking:
             turn.end_limit()
         if turn.cut_by:
             raise CutShort
+        turn.is_moving_on = True
         try:
             following = await self._repository.next_attempt(
                 turn.ref,
@@ -99,6 +102,10 @@ class Asking:
             )
         except StorageUnavailable:
             return False  # The turn can still be ended, which is tried for longer.
+        finally:
+            turn.is_moving_on = False
+        if turn.cut_by is Cut.LOST:
+            raise TurnLost(turn.ref.turn_id)  # What is read of it is somebody else's by now.
         turn.go_on_as(following, stream=True)
         return True
 

@@ -6,7 +6,9 @@ chatcore.model, chatcore.ports, chatcore.turns.
 
 from __future__ import annotations
 
-from chatcore.errors import ChatError, ServiceStopping, StorageUnavailable, TurnLost
+import asyncio
+
+from chatcore.errors import ChatError, StorageUnavailable, TurnLost
 from chatcore.failure_codes import INTERNAL_ERROR
 from chatcore.model.ids import MessageId
 from chatcore.model.turn import TurnEnd
@@ -14,6 +16,7 @@ from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.turns.asking import Asking
 from chatcore.turns.ending import Ending, ended_with, stopped_with_part
+from chatcore.turns.handing_over import HandingOver
 from chatcore.turns.running import Cut, CutShort, RunningTurn
 from chatcore.turns.running_turns import RunningTurns
 from chatcore.turns.watching import Watcher
@@ -27,12 +30,10 @@ class Life:
         asking: Asks the model.
         ending: Stores ends.
         watcher: Looks after the readers of turns that are lost.
+        handing_over: Gives away the turns that are to go on elsewhere.
         clock: Tells the time.
         ids: Makes the replies' ids.
         observer: Is told what happens.
-
-    Attributes:
-        handed_over: Turns that were cut off for somebody else to go on with, in order.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Life:
         asking: Asking,
         ending: Ending,
         watcher: Watcher,
+        handing_over: HandingOver,
         clock: Clock,
         ids: IdSource,
         observer: TurnObserver,
@@ -50,10 +52,10 @@ class Life:
         self._asking = asking
         self._ending = ending
         self._watcher = watcher
+        self._handing_over = handing_over
         self._clock = clock
         self._ids = ids
         self._observer = observer
-        self.handed_over: list[RunningTurn] = []
 
     async def run(self, turn: RunningTurn) -> None:
         """Run a turn that is among the running ones to its end; readers learn of it."""
@@ -62,21 +64,17 @@ class Life:
         except TurnLost:
             self._lose(turn)
         except CutShort:
-            self.handed_over.append(turn)
-        except Exception as error:  # noqa: BLE001  # told to whoever waits
+            await self._handing_over.take(turn)
+        except BaseException as error:
+            # Whatever it was, nobody here goes on with it: its lease must not be renewed.
             self._turns.leave(turn)
-            self._observer.turn_broken(turn.ref, error)
             turn.live.fail(error if isinstance(error, ChatError) else _unknown(turn))
+            self._observer.turn_broken(turn.ref, error)
+            if not isinstance(error, Exception):
+                raise
         else:
             self._turns.leave(turn)
             turn.live.finish(stored)
-
-    def tell_handed_over(self) -> None:
-        """Let the readers of turns that were handed over go, now that others can have them."""
-        for turn in self.handed_over:
-            self._observer.turn_handed_over(turn.ref)
-            ref = turn.ref
-            turn.live.fail(ServiceStopping(session_id=ref.session_id, turn_id=ref.turn_id))
 
     def _lose(self, turn: RunningTurn) -> None:
         """Write nothing; those who read here go on with what the store says."""
@@ -105,9 +103,14 @@ class Life:
             if turn.cut_by is Cut.HANDED_OVER:
                 raise
             return stopped_with_part(turn, reply_id=self._reply_id(), now=self._clock.now())
-        except Exception as error:  # noqa: BLE001  # whatever broke, the turn must end
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled(error):
+                raise
             self._observer.turn_broken(turn.ref, error)
             answer = INTERNAL_ERROR
+        if turn.cut_by is Cut.LOST:
+            # What came after that moment is missing from it.
+            raise TurnLost(turn.ref.turn_id)
         return ended_with(answer, turn, reply_id=self._reply_id(), now=self._clock.now())
 
     def _reply_id(self) -> MessageId:
@@ -116,3 +119,10 @@ class Life:
 
 def _unknown(turn: RunningTurn) -> StorageUnavailable:
     return StorageUnavailable(session_id=turn.ref.session_id, turn_id=turn.ref.turn_id)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether it is us who are cancelled, and not something that the model's adapter let out."""
+    task = asyncio.current_task()
+    is_asked = task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and is_asked

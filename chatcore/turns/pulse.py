@@ -44,10 +44,13 @@ class Pulse:
         self._turns: set[RunningTurn] = set()
         self._loop: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._is_closed = False
 
     def add(self, turn: RunningTurn) -> None:
         """Keep this turn alive from now on."""
         self._turns.add(turn)
+        if self._is_closed:
+            return
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._beat_on(), name="pulse")
 
@@ -77,6 +80,7 @@ class Pulse:
 
     async def close(self) -> None:
         """Stop beating. A call that is on its way is waited for, not cut off."""
+        self._is_closed = True
         self._turns.clear()
         if self._loop is not None:
             await asyncio.wait([self._loop], timeout=_LAST_BEAT_SECONDS)
@@ -94,15 +98,22 @@ class Pulse:
                 await self._write_each()
 
     async def _write_each(self) -> None:
-        """Find out whose news the store cannot take, and let that one go: its lease will end."""
-        for turn in tuple(self._turns):
+        """Find out whose news the store cannot take, and let those go: their leases will end.
+
+        If it takes nobody's, the fault is not theirs, and will pass or not.
+        """
+        broken: list[tuple[RunningTurn, Exception]] = []
+        turns = tuple(self._turns)
+        for turn in turns:
             try:
-                await self._write([turn], self._policy.lease_seconds, only_news=True)
+                await self._write([turn], self._policy.lease_seconds)
             except StorageUnavailable:
                 return
             except Exception as error:  # noqa: BLE001  # told with the turn it is about
-                self._observer.turn_broken(turn.ref, error)
-                turn.cut(Cut.LOST)
+                broken.append((turn, error))
+        for turn, fault in broken if len(broken) < len(turns) else ():
+            self._observer.turn_broken(turn.ref, fault)
+            turn.cut(Cut.LOST)
 
     async def _write(
         self, turns: Collection[RunningTurn], lease_seconds: float, *, only_news: bool = False
@@ -111,6 +122,8 @@ class Pulse:
             sent = time.monotonic()
             beats: dict[RunningTurn, Beat] = {}
             for turn in turns:
+                if turn.is_moving_on:
+                    continue  # Which attempt to speak for will be known in a moment.
                 is_fresh = only_news and sent - turn.renewed < self._silence_seconds
                 beat = turn.next_beat(only_news=is_fresh)
                 if beat is not None:
@@ -123,5 +136,5 @@ class Pulse:
                     turn.acknowledge(beat, sent=sent)
                 # One that ended meanwhile is not ours to lose; one that went on to its next attempt
                 # is asked for again the next time.
-                elif turn in self._turns and turn.ref == beat.ref:
+                elif turn in self._turns and turn.ref == beat.ref and not turn.is_moving_on:
                     turn.cut(Cut.LOST)

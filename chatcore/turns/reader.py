@@ -156,7 +156,8 @@ class TurnReader(AsyncIterator[TurnEvent]):
         if text := live.since(self._offset):
             return self._delta(text)
         if live.trouble is not None:
-            raise live.trouble
+            # Many readers raise the same one: it must not collect all their frames.
+            raise live.trouble.with_traceback(None)
         return None
 
     def _next_of_ended(self, turn: Turn) -> TurnEvent:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from chatcore.errors import ServiceStopping, SessionBusy, StorageUnavailable
+from chatcore.errors import ServiceStopping, SessionBusy
 from chatcore.model.admission import Admission, NewTurn, OnBusy
 from chatcore.model.ids import OwnerId, SessionId
 from chatcore.model.policy import ChatPolicy
@@ -18,10 +18,12 @@ from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.turns.asking import Asking
 from chatcore.turns.ending import Ending
+from chatcore.turns.handing_over import HandingOver
 from chatcore.turns.life import Life
 from chatcore.turns.live_reply import LiveReply
 from chatcore.turns.pulse import Pulse
-from chatcore.turns.running import Begun, Cut, ref_of
+from chatcore.turns.quiet_observer import QuietObserver
+from chatcore.turns.running import Begun, Cut, RunningTurn, ref_of
 from chatcore.turns.running_turns import RunningTurns
 from chatcore.turns.sweeping import Sweeper
 from chatcore.turns.taking_over import TakingOver
@@ -61,18 +63,20 @@ class TurnRunner:
     ) -> None:
         self._repository = repository
         self._template = TemplateKeeper(repository, llm=llm, policy=policy)
-        self._observer = observer
+        self._observer = observer = QuietObserver(observer)
         self._ending = Ending(repository, observer=observer, policy=policy)
         self._pulse = Pulse(repository, observer=observer, policy=policy)
         self._tasks = Tasks()
         self.is_closing = False
         self.turns = RunningTurns(self._pulse)
+        self._handing_over = HandingOver(self.turns, pulse=self._pulse, observer=observer)
         self.watcher = self._make_watcher(policy)
         self._life = Life(
             self.turns,
             asking=self._make_asking(llm, clock, policy),
             ending=self._ending,
             watcher=self.watcher,
+            handing_over=self._handing_over,
             clock=clock,
             ids=ids,
             observer=observer,
@@ -84,6 +88,7 @@ class TurnRunner:
         return Watcher(
             self._repository,
             observer=self._observer,
+            tasks=self._tasks,
             policy=policy,
             on_abandoned=self._sweep_session,
         )
@@ -160,12 +165,7 @@ class TurnRunner:
         self._ending.must_hurry = True
         self.turns.hand_over()
         await self._tasks.wait(timeout_seconds=_LAST_WORDS_SECONDS)
-        try:
-            async with asyncio.timeout(_LAST_WORDS_SECONDS):
-                await self._pulse.release(self._life.handed_over)
-        except (StorageUnavailable, TimeoutError):
-            pass  # Their leases run out by themselves.
-        self._life.tell_handed_over()
+        await self._handing_over.finish()
         await self._pulse.close()
 
     async def _sweep_session(self, owner_id: OwnerId, session_id: SessionId) -> None:
@@ -174,14 +174,19 @@ class TurnRunner:
     async def _live(self, new: NewTurn, begun: asyncio.Future[Begun]) -> None:
         try:
             admission = await self._admit(new)
-        except Exception as error:  # noqa: BLE001  # told to whoever began the turn
-            begun.set_exception(error)
+            turn = None if admission.repeated else self._enter(new, admission)
+        except BaseException as error:
+            begun.set_exception(error if isinstance(error, Exception) else ServiceStopping())
+            if not isinstance(error, Exception):
+                raise
             return
+        self._observer.turn_admitted(ref_of(admission.turn), repeated=admission.repeated)
+        begun.set_result(Begun(admission, None if turn is None else turn.live))
+        if turn is not None:
+            await self._life.run(turn)
+
+    def _enter(self, new: NewTurn, admission: Admission) -> RunningTurn:
         ref = ref_of(admission.turn)
-        self._observer.turn_admitted(ref, repeated=admission.repeated)
-        if admission.repeated:
-            begun.set_result(Begun(admission, None))
-            return
         turn = self.turns.enter(
             ref,
             live=self._taking_over.known_reply(ref),
@@ -191,8 +196,7 @@ class TurnRunner:
             seconds_left=new.deadline_seconds,
         )
         turn.task = asyncio.current_task()
-        begun.set_result(Begun(admission, turn.live))
-        await self._life.run(turn)
+        return turn
 
     async def _admit(self, new: NewTurn) -> Admission:
         await self._template.keep()

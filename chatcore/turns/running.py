@@ -54,6 +54,8 @@ class RunningTurn:
         started: When it began here, by the monotonic clock, in seconds.
         deadline: When it must have ended, by the same clock.
         digest: Of the latest request to the model.
+        is_moving_on: Its next attempt is being recorded: for so long the store may know of it, and
+            this process not yet.
         cut_by: Why it is to end now; None while it may go on.
         renewed: When its lease was last known to be renewed, by the monotonic clock.
     """
@@ -67,6 +69,7 @@ class RunningTurn:
     deadline: float
     renewed: float
     digest: str | None = None
+    is_moving_on: bool = False
     cut_by: Cut | None = None
     task: asyncio.Task[None] | None = None
     _limit: asyncio.Timeout | None = None

@@ -122,6 +122,8 @@ class Sweeper:
 
     async def _see_to(self, ref: TurnRef, *, may_go_on: bool) -> bool:
         try:
+            if self._is_closed:
+                return False
             if may_go_on:
                 taken = await self._successor.take_over(ref)
                 self._observer.turn_taken_over(taken.ref)

@@ -56,9 +56,11 @@ class TakingOver(Successor):
         self._policy = policy
 
     def runs(self, ref: TurnRef) -> bool:
-        """Whether this very attempt is running here."""
+        """Whether this very attempt is running here, or about to."""
         turn = self._turns.find(ref.owner_id, ref.turn_id)
-        return turn is not None and turn.ref.attempt == ref.attempt
+        if turn is None or (turn.task is not None and turn.task.done()):
+            return False
+        return turn.is_moving_on or turn.ref.attempt == ref.attempt
 
     async def take_over(self, ref: TurnRef) -> TakenTurn:
         """Make an abandoned turn ours, and go on with it in a task of its own."""
@@ -94,7 +96,7 @@ class TakingOver(Successor):
     def reply_of(self, turn: Turn) -> LiveReply:
         """Return the reply of a turn that the store says is running, wherever it runs."""
         running = self._turns.find(turn.owner_id, turn.id)
-        if running is not None and running.ref.attempt >= turn.attempt:
+        if running and (running.is_moving_on or running.ref.attempt >= turn.attempt):
             return running.live
         if running is not None:
             # Somebody else has it by now, and the next heartbeat would tell us.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from chatcore.errors import ServiceStopping, StorageUnavailable, TurnLost, TurnNotFound
@@ -17,6 +18,7 @@ from chatcore.model.policy import ChatPolicy
 from chatcore.ports.chat_repository import ChatRepository
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.turns.live_reply import LiveReply
+from chatcore.turns.tasks import Tasks
 
 OnAbandoned = Callable[[OwnerId, SessionId], Awaitable[object]]
 _Key = tuple[OwnerId, TurnId]
@@ -48,6 +50,7 @@ class Watcher:
     Args:
         repository: Where turns and their journals are kept.
         observer: Is told of faults.
+        tasks: Where abandoned turns are seen to, so that the others need not wait.
         policy: How often to look.
         on_abandoned: Called when a watched turn is past its lease.
     """
@@ -57,11 +60,14 @@ class Watcher:
         repository: ChatRepository,
         *,
         observer: TurnObserver,
+        tasks: Tasks,
         policy: ChatPolicy,
         on_abandoned: OnAbandoned,
     ) -> None:
         self._repository = repository
         self._observer = observer
+        self._tasks = tasks
+        self._sought: set[_Key] = set()
         self._policy = policy
         self._on_abandoned = on_abandoned
         self._watched: dict[_Key, _Watched] = {}
@@ -150,7 +156,9 @@ class Watcher:
         for key, watched in asked.items():
             if self._watched.get(key) is not watched:
                 continue  # It runs here by now.
-            await self._take_in(key, watched, found.get(watched.turn_id))
+            # What cannot be had of one turn is asked for again; the others get theirs.
+            with suppress(StorageUnavailable):
+                await self._take_in(key, watched, found.get(watched.turn_id))
 
     def _all(self) -> tuple[_Watched, ...]:
         return tuple(self._watched.values())
@@ -164,7 +172,22 @@ class Watcher:
         else:
             _add(watched.live, entry)
             if entry.is_abandoned:
-                await self._on_abandoned(watched.owner_id, watched.session_id)
+                self._see_to(key, watched)
+
+    def _see_to(self, key: _Key, watched: _Watched) -> None:
+        if key not in self._sought:
+            self._sought.add(key)
+            _ = self._tasks.spawn(self._seek(key, watched), name=f"seeing to {watched.turn_id}")
+
+    async def _seek(self, key: _Key, watched: _Watched) -> None:
+        try:
+            await self._on_abandoned(watched.owner_id, watched.session_id)
+        except StorageUnavailable:
+            pass  # It will be found abandoned again.
+        except Exception as error:  # noqa: BLE001  # nobody waits for this task
+            self._observer.loop_broken("sweeper", error)
+        finally:
+            self._sought.discard(key)
 
     async def _end(self, key: _Key, watched: _Watched) -> None:
         try:

@@ -230,11 +230,12 @@ class TurnUseCases:
         A store that does not answer now is asked again soon.
         """
         sweeper = self._runner.sweeper
-        handled = 1
         try:
-            while handled:
-                handled = await sweeper.sweep()
+            is_work_left = await sweeper.sweep() > 0
         except StorageUnavailable:
+            is_work_left = True
+        if is_work_left:
+            # The rest in portions: other processes are starting too.
             sweeper.note_work()
         sweeper.start()
 
