@@ -12,6 +12,7 @@ from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.turns.runner import TurnRunner
 from chatcore.use_cases.following import FollowingUseCases
+from chatcore.use_cases.parts import Parts
 from chatcore.use_cases.replay import ReplayUseCases
 from chatcore.use_cases.sessions import SessionUseCases
 from chatcore.use_cases.turns import TurnUseCases
@@ -48,11 +49,8 @@ class ChatService(TurnUseCases, FollowingUseCases, ReplayUseCases, SessionUseCas
             observer=observer,
             policy=policy,
         )
-        TurnUseCases.__init__(
-            self, repository=repository, runner=runner, clock=clock, ids=ids, policy=policy
-        )
-        FollowingUseCases.__init__(
-            self, repository=repository, runner=runner, clock=clock, ids=ids, policy=policy
-        )
+        parts = Parts(repository=repository, runner=runner, clock=clock, ids=ids, policy=policy)
+        TurnUseCases.__init__(self, parts)
+        FollowingUseCases.__init__(self, parts)
         ReplayUseCases.__init__(self, repository=repository, llm=llm)
         SessionUseCases.__init__(self, repository=repository, clock=clock)

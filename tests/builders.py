@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 
 from adapters.memory import (
     InMemoryChatRepository,
@@ -15,7 +16,7 @@ from adapters.memory import (
     SequentialIds,
     TickingClock,
 )
-from chatcore import ChatPolicy, ChatRepository, ChatService, LLMPort, OwnerId
+from chatcore import ChatPolicy, ChatRepository, ChatService, LLMPort, OwnerId, TurnRef
 
 ANNA, BEN = OwnerId("anna"), OwnerId("ben")
 
@@ -61,3 +62,31 @@ async def until_running(llm: ScriptedLLM) -> None:
     """Wait until the model is being asked."""
     while not llm.running:
         await asyncio.sleep(0)
+
+
+class SlowToMoveOn(InMemoryChatRepository):
+    """Records a further attempt at once, and takes its time to say so."""
+
+    pause_seconds = 0.3
+
+    async def next_attempt(
+        self,
+        ref: TurnRef,
+        *,
+        error_code: str,
+        request_digest: str,
+        template: str,
+        stream: bool,
+        now: datetime,
+    ) -> TurnRef:
+        """See `TurnRepository.next_attempt`."""
+        following = await super().next_attempt(
+            ref,
+            error_code=error_code,
+            request_digest=request_digest,
+            template=template,
+            stream=stream,
+            now=now,
+        )
+        await asyncio.sleep(self.pause_seconds)
+        return following

@@ -9,7 +9,6 @@ import asyncio
 
 from chatcore.errors import ServiceStopping, SessionBusy
 from chatcore.model.admission import Admission, NewTurn, OnBusy
-from chatcore.model.ids import OwnerId, SessionId
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.turn import Turn
 from chatcore.ports.chat_repository import ChatRepository
@@ -46,6 +45,7 @@ class TurnRunner:
         policy: Deadlines and limits.
 
     Attributes:
+        template: Digest of what this process makes its requests with.
         turns: Those that run here.
         sweeper: Finds the turns of dead processes.
         watcher: Follows the turns of other processes.
@@ -63,6 +63,7 @@ class TurnRunner:
     ) -> None:
         self._repository = repository
         self._template = TemplateKeeper(repository, llm=llm, policy=policy)
+        self.template = self._template.digest
         self._observer = observer = QuietObserver(observer)
         self._ending = Ending(repository, observer=observer, policy=policy)
         self._pulse = Pulse(repository, observer=observer, policy=policy)
@@ -71,16 +72,7 @@ class TurnRunner:
         self.turns = RunningTurns(self._pulse)
         self._handing_over = HandingOver(self.turns, pulse=self._pulse, observer=observer)
         self.watcher = self._make_watcher(policy)
-        self._life = Life(
-            self.turns,
-            asking=self._make_asking(llm, clock, policy),
-            ending=self._ending,
-            watcher=self.watcher,
-            handing_over=self._handing_over,
-            clock=clock,
-            ids=ids,
-            observer=observer,
-        )
+        self._life = self._make_life(self._make_asking(llm, clock, policy), clock, ids)
         self._taking_over = self._make_successor(clock, policy)
         self.sweeper = self._make_sweeper(clock, ids, policy)
 
@@ -90,7 +82,7 @@ class TurnRunner:
             observer=self._observer,
             tasks=self._tasks,
             policy=policy,
-            on_abandoned=self._sweep_session,
+            on_abandoned=lambda *session: self.sweeper.sweep(session),
         )
 
     def _make_asking(self, llm: LLMPort, clock: Clock, policy: ChatPolicy) -> Asking:
@@ -101,6 +93,18 @@ class TurnRunner:
             observer=self._observer,
             policy=policy,
             template=self._template.digest,
+        )
+
+    def _make_life(self, asking: Asking, clock: Clock, ids: IdSource) -> Life:
+        return Life(
+            self.turns,
+            asking=asking,
+            ending=self._ending,
+            watcher=self.watcher,
+            handing_over=self._handing_over,
+            clock=clock,
+            ids=ids,
+            observer=self._observer,
         )
 
     def _make_sweeper(self, clock: Clock, ids: IdSource, policy: ChatPolicy) -> Sweeper:
@@ -124,11 +128,6 @@ class TurnRunner:
             clock=clock,
             policy=policy,
         )
-
-    @property
-    def template(self) -> str:
-        """Digest of what this process makes its requests with."""
-        return self._template.digest
 
     def begin(self, new: NewTurn) -> asyncio.Future[Begun]:
         """Start a task that admits a turn and runs it to its end.
@@ -167,9 +166,6 @@ class TurnRunner:
         await self._tasks.wait(timeout_seconds=_LAST_WORDS_SECONDS)
         await self._handing_over.finish()
         await self._pulse.close()
-
-    async def _sweep_session(self, owner_id: OwnerId, session_id: SessionId) -> None:
-        await self.sweeper.sweep((owner_id, session_id))
 
     async def _live(self, new: NewTurn, begun: asyncio.Future[Begun]) -> None:
         try:

@@ -1,6 +1,7 @@
 """Room 1, the hexagon: coming back to a turn, looking at it, stopping it.
 
-May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns.
+May import: standard library, chatcore.errors, chatcore.model, chatcore.turns,
+chatcore.use_cases.
 """
 
 from __future__ import annotations
@@ -10,41 +11,27 @@ import asyncio
 from chatcore.errors import StorageUnavailable
 from chatcore.model.event import ReplyPosition
 from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
-from chatcore.model.policy import ChatPolicy
 from chatcore.model.turn import Turn
-from chatcore.ports.chat_repository import ChatRepository
-from chatcore.ports.clock import Clock, IdSource
 from chatcore.turns.live_reply import LiveReply
 from chatcore.turns.reader import TurnReader
 from chatcore.turns.runner import TurnRunner
 from chatcore.turns.running import Cut
+from chatcore.use_cases.parts import Parts
 
 
 class FollowingUseCases:
     """Everything about turns that asks nothing.
 
     Args:
-        repository: Where turns live.
-        runner: Runs some of them.
-        clock: Tells the time.
-        ids: Makes ids.
-        policy: The operator's choices.
+        parts: What it is put together from.
     """
 
-    def __init__(
-        self,
-        *,
-        repository: ChatRepository,
-        runner: TurnRunner,
-        clock: Clock,
-        ids: IdSource,
-        policy: ChatPolicy,
-    ) -> None:
-        self._turns = repository
-        self._runner = runner
-        self._clock = clock
-        self._ids = ids
-        self._policy = policy
+    def __init__(self, parts: Parts) -> None:
+        self._turns = parts.repository
+        self._runner = parts.runner
+        self._clock = parts.clock
+        self._ids = parts.ids
+        self._policy = parts.policy
 
     async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
         """Return one turn with its reply and its attempts.

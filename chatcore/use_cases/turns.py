@@ -1,6 +1,6 @@
 """Room 1, the hexagon: asking, and what becomes of it.
 
-May import: standard library, chatcore.errors, chatcore.model, chatcore.ports, chatcore.turns,
+May import: standard library, chatcore.errors, chatcore.model, chatcore.turns,
 chatcore.use_cases.
 """
 
@@ -12,41 +12,26 @@ from chatcore.errors import StorageUnavailable
 from chatcore.model.admission import OnBusy
 from chatcore.model.ids import MessageId, OwnerId, SessionId
 from chatcore.model.message import Quote
-from chatcore.model.policy import ChatPolicy
 from chatcore.model.turn import Answer
-from chatcore.ports.chat_repository import ChatRepository
-from chatcore.ports.clock import Clock, IdSource
 from chatcore.turns.admission import Asked, Replaced, new_turn
 from chatcore.turns.reader import TurnReader
-from chatcore.turns.runner import TurnRunner
 from chatcore.use_cases.following import open_reader
+from chatcore.use_cases.parts import Parts
 
 
 class TurnUseCases:
     """Everything that asks the model.
 
     Args:
-        repository: Where turns live.
-        runner: Runs them.
-        clock: Tells the time.
-        ids: Makes ids.
-        policy: The operator's choices.
+        parts: What it is put together from.
     """
 
-    def __init__(
-        self,
-        *,
-        repository: ChatRepository,
-        runner: TurnRunner,
-        clock: Clock,
-        ids: IdSource,
-        policy: ChatPolicy,
-    ) -> None:
-        self._turns = repository
-        self._runner = runner
-        self._clock = clock
-        self._ids = ids
-        self._policy = policy
+    def __init__(self, parts: Parts) -> None:
+        self._turns = parts.repository
+        self._runner = parts.runner
+        self._clock = parts.clock
+        self._ids = parts.ids
+        self._policy = parts.policy
 
     async def send(
         self,

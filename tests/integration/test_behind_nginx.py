@@ -64,10 +64,7 @@ async def proxied(address: str) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
     with tempfile.TemporaryDirectory(prefix="nginx-", dir="/tmp") as name:
-        Path(name).chmod(0o755)  # its workers are somebody else's when it runs as root
-        file = Path(name) / "nginx.conf"
-        text = _CONFIGURATION.format(folder=name, port=port, address=address, idle=IDLE_SECONDS)
-        file.write_text(text, encoding="utf-8")
+        file = _configure(Path(name), port, address)
         process = await asyncio.create_subprocess_exec(
             PROGRAM, "-p", name, "-c", str(file), stderr=asyncio.subprocess.DEVNULL
         )
@@ -77,6 +74,14 @@ async def proxied(address: str) -> AsyncIterator[str]:
         finally:
             process.terminate()
             await process.wait()
+
+
+def _configure(folder: Path, port: int, address: str) -> Path:
+    folder.chmod(0o755)  # its workers are somebody else's when it runs as root
+    file = folder / "nginx.conf"
+    text = _CONFIGURATION.format(folder=folder, port=port, address=address, idle=IDLE_SECONDS)
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
 async def _until_open(port: int) -> None:

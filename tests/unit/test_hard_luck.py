@@ -42,36 +42,11 @@ from chatcore import (
     TurnRef,
 )
 from chatcore.turns.running import Cut
-from tests.builders import ANNA, BEN, bench, until_running
+from tests.builders import ANNA, BEN, SlowToMoveOn, bench, until_running
 
 KEY = "0123456789abcdef"
 QUICK = ChatPolicy(pulse_seconds=0.02, sweep_seconds=0.02, idle_sweep_seconds=0.02)
 FAILING = ScriptedAnswer(("wrong", 0.01, LLMRateLimited("slower", retry_after_seconds=0.01)))
-
-
-class SlowToMoveOn(InMemoryChatRepository):
-    """Records a further attempt at once, and says so much later."""
-
-    async def next_attempt(
-        self,
-        ref: TurnRef,
-        *,
-        error_code: str,
-        request_digest: str,
-        template: str,
-        stream: bool,
-        now: datetime,
-    ) -> TurnRef:
-        following = await super().next_attempt(
-            ref,
-            error_code=error_code,
-            request_digest=request_digest,
-            template=template,
-            stream=stream,
-            now=now,
-        )
-        await asyncio.sleep(0.3)
-        return following
 
 
 @pytest.mark.parametrize("lease_seconds", [15.0, 0.15])

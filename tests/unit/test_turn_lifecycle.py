@@ -34,7 +34,7 @@ from chatcore import (
     TurnLost,
     TurnRef,
 )
-from tests.builders import ANNA, bench, until_running
+from tests.builders import ANNA, SlowToMoveOn, bench, until_running
 
 
 class BrokenLLM(ScriptedLLM):
@@ -163,36 +163,11 @@ async def test_store_that_is_away_for_a_retry_locks_nothing() -> None:
     assert (failure.value.code, len(llm.requests)) == ("llm_unavailable", 1)
 
 
-class SlowAttemptRepository(InMemoryChatRepository):
-    """Records a further attempt, and takes its time to say so."""
-
-    async def next_attempt(
-        self,
-        ref: TurnRef,
-        *,
-        error_code: str,
-        request_digest: str,
-        template: str,
-        stream: bool,
-        now: datetime,
-    ) -> TurnRef:
-        following = await super().next_attempt(
-            ref,
-            error_code=error_code,
-            request_digest=request_digest,
-            template=template,
-            stream=stream,
-            now=now,
-        )
-        await asyncio.sleep(0.2)
-        return following
-
-
 async def test_deadline_while_an_attempt_is_recorded() -> None:
     """G7: a deadline that passes while an attempt is being recorded still ends the turn."""
     llm = ScriptedLLM([LLMRateLimited("wait", retry_after_seconds=0.05), "too late"])
     policy = ChatPolicy(deadline_seconds=0.15)
-    made = bench(llm, repository=SlowAttemptRepository(), policy=policy)
+    made = bench(llm, repository=SlowToMoveOn(), policy=policy)
     with pytest.raises(TurnFailed) as failure:
         await made.service.send(ANNA, "hello")
     assert failure.value.code == "llm_timeout"
