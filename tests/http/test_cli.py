@@ -37,6 +37,9 @@ REPLAY = "replay 0199f3a2-7c1e-7d3b-9a55-2f1c5be0a1d4"
 INTERRUPT_AN_IMPORT = """
 import signal, sys
 
+# As in a terminal: whoever runs the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 class Finder:
     def find_spec(self, name, *_):
         if name == "app.checkup":
