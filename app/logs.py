@@ -9,12 +9,14 @@ up an answer. If it cannot keep up, the oldest waiting events are dropped and co
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, TextIO
 
 import structlog
@@ -26,6 +28,7 @@ from app.log_text import describe, frames, masked, render, safe
 _QUEUE_MAX_EVENTS = 10_000
 _GATHER_SECONDS = 0.05
 _QUIET_SECONDS = 2.0
+_PAUSE_SECONDS = 0.005
 # Whose informative lines are ours to show; of everybody else's packages we want warnings only,
 # since some of them write whole requests at lower levels.
 _OURS = ("app", "adapters", "chatcore", "uvicorn")
@@ -47,7 +50,7 @@ class Logs:
     """
 
     def __init__(self, stream: TextIO, *, as_json: bool, secrets: Sequence[str] = ()) -> None:
-        self._stream = stream
+        self._write = _writer_to(stream)
         self._as_json = as_json
         self._secrets = tuple(secrets)
         self._waiting: deque[MutableMapping[str, Any]] = deque(maxlen=_QUEUE_MAX_EVENTS)
@@ -67,8 +70,11 @@ class Logs:
             self._wake.set()
 
     def flush(self) -> None:
-        """Write what waits, now and here."""
-        self._write_waiting()
+        """Wait until what waits is written, for two seconds at most."""
+        give_up_at = time.monotonic() + _QUIET_SECONDS
+        self._wake.set()
+        while self._written < self._put and time.monotonic() < give_up_at:
+            time.sleep(_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Write what waits and stop, within two seconds."""
@@ -98,12 +104,35 @@ class Logs:
                 lines.append(self._line(dropped))
             # A sink that is gone must not take the service with it.
             with contextlib.suppress(OSError, ValueError):
-                self._stream.write("".join(f"{line}\n" for line in lines))
-                self._stream.flush()
+                self._write("".join(f"{line}\n" for line in lines))
 
     def _line(self, event: MutableMapping[str, Any]) -> str:
         line = render({"time": time.time(), **event}, as_json=self._as_json)
         return masked(line, self._secrets)
+
+
+def _writer_to(stream: TextIO) -> Callable[[str], None]:
+    """Return what writes to a stream.
+
+    Past Python's own buffer where that can be: a pipe that nobody reads blocks whoever writes, and
+    the interpreter, which flushes its streams at its end, would wait for that thread for ever.
+    """
+    try:
+        descriptor = os.dup(stream.fileno())
+    except (OSError, ValueError):
+
+        def write_text(text: str) -> None:
+            stream.write(text)
+            stream.flush()
+
+        return write_text
+
+    def write_bytes(text: str) -> None:
+        left = memoryview(text.encode(errors="backslashreplace"))
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+    return write_bytes
 
 
 class _Queued:
@@ -165,7 +194,8 @@ def configure_logs(
         secrets: Texts that must never appear.
         stream: Where lines go; None is standard error.
     """
-    sink = stream or sys.stderr
+    # Whoever starts us may have closed it.
+    sink = stream or sys.stderr or io.StringIO()
     as_json = not sink.isatty() if log_format is None else log_format == "json"
     logs = Logs(sink, as_json=as_json, secrets=secrets)
     number = logging.getLevelNamesMapping()[level.upper()]
