@@ -109,6 +109,11 @@ class Watcher:
             self._loop = asyncio.create_task(self._look_on(), name="watcher")
         return watched.live
 
+    def find(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> LiveReply | None:
+        """Return the reply of a turn that is watched already, so that nobody need ask the store."""
+        known = self._watched.get((owner_id, turn_id))
+        return known.live if known is not None and known.session_id == session_id else None
+
     def hand_out(self, owner_id: OwnerId, turn_id: TurnId) -> LiveReply | None:
         """Watch a turn no longer, and return what was known of it: it runs here now."""
         known = self._watched.pop((owner_id, turn_id), None)

@@ -66,11 +66,10 @@ class FollowingUseCases:
             InvalidInput: The reply never had this place.
             StorageUnavailable: The store did not answer.
         """
-        running = self._runner.turns.find(owner_id, turn_id)
-        is_ours = running is not None and running.ref.session_id == session_id
+        live = _known_here(self._runner, owner_id, session_id, turn_id)
         # A reader may know more than we do: that somebody else has taken the turn over.
-        if running is not None and is_ours and not (after and after.attempt > running.ref.attempt):
-            return TurnReader(running.live, session_id=session_id, turn_id=turn_id, after=after)
+        if live is not None and not (after and after.attempt > live.attempt):
+            return TurnReader(live, session_id=session_id, turn_id=turn_id, after=after)
         turn = await self._turns.turn(owner_id, session_id, turn_id)
         return open_reader(self._runner, turn, after=after)
 
@@ -102,6 +101,16 @@ class FollowingUseCases:
             reply_id=MessageId(self._ids.new_id()),
             now=self._clock.now(),
         )
+
+
+def _known_here(
+    runner: TurnRunner, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId
+) -> LiveReply | None:
+    """Return the reply of a turn that runs or is followed here; None: the store must be asked."""
+    running = runner.turns.find(owner_id, turn_id)
+    if running is not None and running.ref.session_id == session_id:
+        return running.live
+    return runner.watcher.find(owner_id, session_id, turn_id)
 
 
 def open_reader(

@@ -71,7 +71,7 @@ async def serving(drain_seconds: float | None = None, /, **settings: str) -> Asy
     async with aiohttp.ClientSession(connector=connector) as client:
         service = Service(process, f"http://127.0.0.1:{port}", client)
         try:
-            await _until_ready(service)
+            await until_ready(service)
             yield service
         finally:
             if process.returncode is None:
@@ -79,7 +79,8 @@ async def serving(drain_seconds: float | None = None, /, **settings: str) -> Asy
             await asyncio.wait_for(process.wait(), timeout=30)
 
 
-async def _until_ready(service: Service) -> None:
+async def until_ready(service: Service) -> None:
+    """Wait until a service that was started says it is ready."""
     give_up = time.monotonic() + 60
     while time.monotonic() < give_up:
         if service.process.returncode is not None:

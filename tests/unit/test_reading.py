@@ -15,11 +15,15 @@ from chatcore import (
     ChatPolicy,
     InvalidInput,
     LLMUnavailable,
+    OwnerId,
     ReplyDelta,
     ReplyPosition,
     ReplyRestarted,
+    SessionId,
+    Turn,
     TurnEnded,
     TurnEvent,
+    TurnId,
     TurnNotFound,
     TurnOpened,
     TurnReader,
@@ -196,6 +200,33 @@ class CountingRepository(InMemoryChatRepository):
     async def read(self, places):  # type: ignore[no-untyped-def]  # passed through
         self.reads += 1
         return await super().read(places)
+
+
+class AskedRepository(InMemoryChatRepository):
+    """Counts how often a turn is looked up."""
+
+    lookups = 0
+
+    async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
+        self.lookups += 1
+        return await super().turn(owner_id, session_id, turn_id)
+
+
+async def test_a_crowd_of_followers_asks_the_store_once() -> None:
+    """G6: who follows a turn that somebody here follows already costs the store nothing more."""
+    repository = AskedRepository()
+    there = bench(ScriptedLLM([ScriptedAnswer(("a", HANG))]), repository=repository, policy=QUICK)
+    here = bench(ScriptedLLM([]), repository=repository, policy=QUICK, first_id=1000)
+    reader = await there.service.stream(ANNA, "hello")
+    place = (reader.session_id, reader.turn_id)
+    followers = [await here.service.follow(ANNA, *place) for _ in range(100)]
+    assert repository.lookups == 1
+    for owner, session_id in ((BEN, place[0]), (ANNA, SessionId(place[1]))):
+        with pytest.raises(TurnNotFound):
+            await here.service.follow(owner, session_id, place[1])
+    for follower in followers:
+        follower.close()
+    await there.service.close(timeout_seconds=0)
 
 
 async def test_nobody_watches_what_nobody_reads() -> None:
