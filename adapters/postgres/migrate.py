@@ -10,6 +10,7 @@ import functools
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
@@ -23,7 +24,7 @@ from chatcore import StorageUnavailable
 
 from .connection import connect, safe_reason
 from .database import Database
-from .tables import metadata
+from .tables import metadata, schema_compatibility
 
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # The same place from here in the tree and in the installed package.
@@ -31,6 +32,9 @@ _SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
 
 _alembic_version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
 _version = sa.select(_alembic_version.c.version_num)
+_may_serve = sa.select(
+    sa.exists().where(schema_compatibility.c.revision == sa.bindparam("head")).label("may_serve")
+)
 # Alembic keeps its context in globals of the process.
 _alembic_in_use = threading.Lock()
 
@@ -112,21 +116,32 @@ def head() -> str:
 
 
 async def require_head(database: Database) -> None:
-    """Check that the tables are those this code expects.
+    """Check that this code may work on the tables: they are its own, or newer and say so.
+
+    The newer ones are those of the next version, while processes are replaced one by one.
 
     Raises:
-        SchemaOutdated: They are missing, older or newer.
+        SchemaOutdated: They are missing, older, or too new.
         StorageUnavailable: The database did not answer.
     """
+    found = await _read(database, _version, {}, "version_num")
+    if found == head():
+        return
+    if not await _read(database, _may_serve, {"head": head()}, "may_serve"):
+        raise SchemaOutdated(None if found is None else str(found), head())
+
+
+async def _read(
+    database: Database, query: sa.Select[Any], values: dict[str, object], column: str
+) -> object:
+    """Return one value; None without its row or without its table."""
     try:
-        row = await database.fetch_one(_version, {})
+        row = await database.fetch_one(query, values)
     except StorageUnavailable as error:
         if asyncpg.UndefinedTableError.__name__ in str(error):
-            raise SchemaOutdated(None, head()) from None
+            return None
         raise
-    found = None if row is None else str(row["version_num"])
-    if found != head():
-        raise SchemaOutdated(found, head())
+    return None if row is None else row[column]
 
 
 def _told(error: sa.exc.DBAPIError) -> str:

@@ -3,9 +3,8 @@
 May import: standard library, sqlalchemy.
 
 Every key begins with `owner_id`, so that the tables can be partitioned or distributed by owner and
-no statement touches a second part; only what belongs to nobody is in a table of its own. The lease
-has no index on purpose: renewing it must stay a cheap (HOT) update. The schema's name is put in
-when statements are compiled.
+no statement touches a second part; what belongs to nobody has its own table. The lease has no index
+on purpose: renewing it must stay a cheap (HOT) update. Compiling puts the schema's name in.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ IS_HISTORY = "status IN ('completed', 'stopped') AND reply_id IS NOT NULL AND su
 """Which turns go to the model with later questions (guarantee G8)."""
 
 _stamp = sa.DateTime(timezone=True)
+_in_five_minutes = sa.text("now() + interval '300 seconds'")
 
 
 def _owner() -> sa.Column[str]:
@@ -67,7 +67,8 @@ turns = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("max_attempts", sa.Integer, nullable=False),
     sa.Column("lease_expires_at", _stamp),
-    sa.Column("deadline", _stamp, nullable=False),
+    # Defaults are for processes of the version before, which do not know such columns.
+    sa.Column("deadline", _stamp, nullable=False, server_default=_in_five_minutes),
     sa.Column("question_id", sa.Uuid, nullable=False),
     sa.Column("question_position", sa.Integer, nullable=False),
     sa.Column("reply_id", sa.Uuid),
@@ -152,9 +153,9 @@ attempts = sa.Table(
     # Numbers of the earlier turns offered for the request: with the messages, the template and
     # whether it streams, enough to rebuild it (G9).
     sa.Column("window_turns", postgresql.ARRAY(sa.Integer), nullable=False),
-    # No foreign key: each admission would lock the one row that all of them name.
-    sa.Column("template", sa.Text, nullable=False),
-    sa.Column("stream", sa.Boolean, nullable=False),
+    # No foreign key: each admission would lock the one row that all name.
+    sa.Column("template", sa.Text, nullable=False, server_default=""),
+    sa.Column("stream", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("model", sa.Text),
     sa.Column("request_digest", sa.Text),
     sa.Column("error_code", sa.Text),
@@ -194,9 +195,8 @@ reply_journal = sa.Table(
 request_templates = sa.Table(
     "request_templates",
     metadata,
-    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("body", sa.Text, nullable=False),
-    sa.PrimaryKeyConstraint("digest"),
     comment="What requests to the model are made with besides the conversation. No owner: the "
     "operator's words, few rows, the same for all; where tables are distributed, a reference "
     "table.",
@@ -215,12 +215,18 @@ erased_sessions = sa.Table(
     comment="What is left of an erased session: counts and cost, no content.",
 )
 
+schema_compatibility = sa.Table(
+    "schema_compatibility",
+    metadata,
+    sa.Column("revision", sa.Text, primary_key=True),
+    comment="Revisions whose code may work on these tables, besides the tables' own.",
+)
 
-# One owner, or one session, can have more rows than all others together. A statement is planned
-# for the average, which may be a single row; then the beginning of a key passes for the whole of
-# it, and each look-up reads all that the largest ones have. So the server is told to expect some
-# ten rows of each, and that a session has one owner (G13). Where a table is in parts, each part
-# has to be told.
+
+# One owner or session can have more rows than all others together. Statements are planned for the
+# average, maybe a single row; then the beginning of a key passes for the whole of it, and a look-up
+# reads all that the largest have. So the server is told to expect some ten rows of each, and that a
+# session has one owner (G13). Where a table is in parts, each part has to be told.
 _UNEVEN = (
     (chat_sessions, ("owner_id",)),
     (turns, ("owner_id", "session_id")),

@@ -129,6 +129,34 @@ async def test_head_is_required(postgres_url: str, empty_schema: str) -> None:
         await database.close()
 
 
+async def test_newer_tables_say_whose_code_may_serve(postgres_url: str, empty_schema: str) -> None:
+    """On tables of the next version this one goes on, if they say so, and only then."""
+    await migrate(postgres_url, schema=empty_schema)
+    connection = await asyncpg.connect(postgres_url, server_settings={"search_path": empty_schema})
+    await connection.execute("UPDATE alembic_version SET version_num = 'next'")
+    database = Database(postgres_url, schema=empty_schema)
+    await database.open()
+    try:
+        with pytest.raises(SchemaOutdated, match="version next, not"):
+            await require_head(database)
+        await connection.execute("INSERT INTO schema_compatibility VALUES ($1)", head())
+        await require_head(database)
+    finally:
+        await database.close()
+        await connection.close()
+
+
+async def test_newest_migration_lets_the_one_before_serve(
+    postgres_url: str, empty_schema: str
+) -> None:
+    """A migrated schema names the version before; a migration that cannot has to say so here."""
+    await migrate(postgres_url, schema=empty_schema)
+    connection = await asyncpg.connect(postgres_url)
+    rows = await connection.fetch(f"SELECT revision FROM {empty_schema}.schema_compatibility")
+    await connection.close()
+    assert [row["revision"] for row in rows] == [f"{int(head()) - 1:04d}"]
+
+
 async def test_unreachable_database_is_told() -> None:
     """Migrating where nobody listens says so, and never shows the password."""
     with pytest.raises(StorageUnavailable) as refused:
