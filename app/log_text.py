@@ -1,6 +1,6 @@
 """Room 4, the door: what a log line may look like: one line, bounded, and safe to look at.
 
-May import: standard library, chatcore.
+May import: standard library, chatcore, msgspec.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import re
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from json import dumps
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from chatcore import ChatError
 
@@ -20,6 +21,7 @@ VALUE_MAX_CHARS = 2000
 _MAX_FRAMES = 12
 _SECRET_MIN_CHARS = 4
 _MASK = "***"
+_encode = msgspec.json.Encoder().encode
 # Control characters, line and paragraph separators, and what turns the direction of writing:
 # they let a value forge a line, colour a terminal, or read differently from what it says.
 _UNSAFE = re.compile(
@@ -32,20 +34,34 @@ def safe(value: object) -> str:
     text = str(value)
     if len(text) > VALUE_MAX_CHARS:
         text = f"{text[:VALUE_MAX_CHARS]}… ({len(text)} characters)"
+    if text.isascii() and text.isprintable():
+        return text  # nearly all are, and asking is much cheaper than searching
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def masked(value: str, secrets: Sequence[str]) -> str:
-    """Return a text with every secret in it replaced, as written and as read from a URL.
+class Mask:
+    """Hides secrets, as written and as read from a URL.
 
-    Secrets of less than four characters are let be: they would be found everywhere.
+    Args:
+        secrets: Those of less than four characters are let be: they would be found everywhere.
     """
-    spellings = {*secrets, *map(unquote, secrets)}
-    # A longer one may hold a shorter one.
-    for secret in sorted(spellings, key=len, reverse=True):
-        if len(secret) >= _SECRET_MIN_CHARS:
-            value = value.replace(secret, _MASK)
-    return value
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        spellings = {*secrets, *map(unquote, secrets)}
+        long_enough = [secret for secret in spellings if len(secret) >= _SECRET_MIN_CHARS]
+        # A longer one may hold a shorter one.
+        self._secrets = sorted(long_enough, key=len, reverse=True)
+
+    def hide(self, text: str) -> str:
+        """Return a text with every secret in it replaced."""
+        for secret in self._secrets:
+            text = text.replace(secret, _MASK)
+        return text
+
+
+def masked(text: str, secrets: Sequence[str]) -> str:
+    """Return a text with every secret in it replaced."""
+    return Mask(secrets).hide(text)
 
 
 def shown_address(address: str) -> str:
@@ -79,16 +95,25 @@ def frames(trace: TracebackType | None) -> str:
 
 
 def render(event: Mapping[str, object], *, as_json: bool) -> str:
-    """Return one event as one line."""
-    moment = datetime.fromtimestamp(float(str(event["time"])), UTC)
-    time = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return one event as one line.
+
+    Args:
+        event: With `time`, in seconds since the epoch, `level` and `event`.
+        as_json: For machines; else for people.
+    """
+    time = _moment(event["time"])
     level, name = str(event["level"]), safe(event["event"])
     rest = {safe(key): value for key, value in event.items() if key not in _LEADING}
     if as_json:
         plain = {key: value if _is_plain(value) else safe(value) for key, value in rest.items()}
-        return dumps({"time": time, "level": level, "event": name, **plain}, ensure_ascii=False)
+        return _encode({"time": time, "level": level, "event": name, **plain}).decode()
     shown = "".join(f" {key}={_quoted(safe(value))}" for key, value in rest.items())
     return f"{time[11:-1]} {level:<7} {name}{shown}"
+
+
+def _moment(seconds: object) -> str:
+    moment = datetime.fromtimestamp(float(str(seconds)), UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 _LEADING = frozenset({"time", "level", "event"})
@@ -99,7 +124,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _quoted(text: str) -> str:
-    return dumps(text, ensure_ascii=False) if " " in text or '"' in text or not text else text
+    return _encode(text).decode() if " " in text or '"' in text or not text else text
 
 
 def _describe_one(error: BaseException) -> str:

@@ -23,7 +23,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from app.http.request_context import REQUEST_ID
-from app.log_text import describe, frames, masked, render, safe
+from app.log_text import Mask, describe, frames, render, safe
 
 _QUEUE_MAX_EVENTS = 10_000
 _GATHER_SECONDS = 0.05
@@ -52,7 +52,7 @@ class Logs:
     def __init__(self, stream: TextIO, *, as_json: bool, secrets: Sequence[str] = ()) -> None:
         self._write = _writer_to(stream)
         self._as_json = as_json
-        self._secrets = tuple(secrets)
+        self._mask = Mask(secrets)
         self._waiting: deque[MutableMapping[str, Any]] = deque(maxlen=_QUEUE_MAX_EVENTS)
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -108,7 +108,7 @@ class Logs:
 
     def _line(self, event: MutableMapping[str, Any]) -> str:
         line = render({"time": time.time(), **event}, as_json=self._as_json)
-        return masked(line, self._secrets)
+        return self._mask.hide(line)
 
 
 def _writer_to(stream: TextIO) -> Callable[[str], None]:

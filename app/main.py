@@ -13,7 +13,7 @@ from litestar.di import Provide
 
 from app.container import AppContainer
 from app.http.auth import owner_guard, provide_owner_id
-from app.http.chat import send_message
+from app.http.chat import send_message, straight_to_chat
 from app.http.contract import openapi_config
 from app.http.edge import Edge
 from app.http.health import health, ready
@@ -29,7 +29,6 @@ from app.settings import Settings
 from chatcore import ChatError, ChatService
 
 _OWNED = [
-    send_message,
     list_sessions,
     get_session,
     rename_session,
@@ -54,7 +53,12 @@ def create_app(container: AppContainer, *, drain_seconds: float = DRAIN_SECONDS)
         drain_seconds=drain_seconds,
     )
     app = Litestar(
-        route_handlers=[_owned_routes(container, service), health, ready],
+        route_handlers=[
+            _asking(container, service),
+            _owned_routes(container, service),
+            health,
+            ready,
+        ],
         dependencies={"lifecycle": Provide(lambda: lifecycle, sync_to_thread=False)},
         exception_handlers={Exception: answer_problem},
         lifespan=[lambda _: _open(lifecycle)],
@@ -69,16 +73,29 @@ def create_app(container: AppContainer, *, drain_seconds: float = DRAIN_SECONDS)
     return app
 
 
+def _asking(container: AppContainer, service: ChatService) -> Router:
+    return Router(
+        path="/",
+        route_handlers=[send_message],
+        before_request=straight_to_chat(container.authenticator(), service),
+        dependencies=_given(service),
+    )
+
+
 def _owned_routes(container: AppContainer, service: ChatService) -> Router:
     return Router(
         path="/",
         route_handlers=_OWNED,
         guards=[owner_guard(container.authenticator())],
-        dependencies={
-            "owner_id": Provide(provide_owner_id, sync_to_thread=False),
-            "chat_service": Provide(lambda: service, sync_to_thread=False),
-        },
+        dependencies=_given(service),
     )
+
+
+def _given(service: ChatService) -> dict[str, Provide]:
+    return {
+        "owner_id": Provide(provide_owner_id, sync_to_thread=False),
+        "chat_service": Provide(lambda: service, sync_to_thread=False),
+    }
 
 
 def create_served_app(settings: Settings, *, drain_seconds: float) -> Litestar:

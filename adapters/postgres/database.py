@@ -189,7 +189,9 @@ class Database:
         pool = self._pool
         if pool is None:
             raise StorageUnavailable("the database is closed")
-        connection = await pool.acquire(timeout=min(_POOL_WAIT_SECONDS, seconds_left(give_up_at)))
+        # The pool's own time limit makes a task of every wait.
+        async with asyncio.timeout(min(_POOL_WAIT_SECONDS, seconds_left(give_up_at))):
+            connection = await pool.acquire()
         try:
             return await run(connection, give_up_at)
         except asyncpg.InternalClientError:

@@ -2,9 +2,9 @@
 
 May import: standard library, sqlalchemy.
 
-Every key begins with `owner_id`, so that the tables can be partitioned or distributed by owner and
-no statement touches a second part; what belongs to nobody has its own table. The lease has no index
-on purpose: renewing it must stay a cheap (HOT) update. Compiling puts the schema's name in.
+Every key holds `owner_id`, so that the tables can be partitioned or distributed by owner, and
+begins with what tells most (docs/adr/0016); what belongs to nobody has its own table. The lease has
+no index on purpose: renewing it must stay a cheap (HOT) update. Compiling adds the schema's name.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ chat_sessions = sa.Table(
     # The latest turn's number, and the latest position used or kept free for a running reply.
     sa.Column("last_turn", sa.Integer, nullable=False),
     sa.Column("last_position", sa.Integer, nullable=False),
-    sa.PrimaryKeyConstraint("owner_id", "id"),
+    sa.PrimaryKeyConstraint("id", "owner_id"),
     sa.CheckConstraint("char_length(owner_id) BETWEEN 1 AND 128", name="owner"),
     sa.Index("chat_sessions_activity", "owner_id", "updated_at", "id"),
     postgresql_with={"fillfactor": "70"},
@@ -81,8 +81,8 @@ turns = sa.Table(
     _tokens("completion_tokens"),
     sa.Column("created_at", _stamp, nullable=False),
     sa.Column("ended_at", _stamp),
-    sa.PrimaryKeyConstraint("owner_id", "session_id", "number"),
-    sa.UniqueConstraint("owner_id", "id"),
+    sa.PrimaryKeyConstraint("session_id", "owner_id", "number"),
+    sa.UniqueConstraint("id", "owner_id"),
     sa.ForeignKeyConstraint(
         ["owner_id", "session_id"],
         ["chat_sessions.owner_id", "chat_sessions.id"],
@@ -99,20 +99,20 @@ turns = sa.Table(
     # G2 and G3: one turn a key, one running turn a session, whatever races.
     sa.Index(
         "turns_idempotency_key",
-        "owner_id",
         "idempotency_key",
+        "owner_id",
         unique=True,
         postgresql_where=sa.text("idempotency_key IS NOT NULL"),
     ),
     sa.Index(
         "turns_one_running",
-        "owner_id",
         "session_id",
+        "owner_id",
         unique=True,
         postgresql_where=sa.text(IS_RUNNING),
     ),
     sa.Index(
-        "turns_history", "owner_id", "session_id", "number", postgresql_where=sa.text(IS_HISTORY)
+        "turns_history", "session_id", "owner_id", "number", postgresql_where=sa.text(IS_HISTORY)
     ),
     postgresql_with={"fillfactor": "70"},
 )
@@ -129,9 +129,9 @@ messages = sa.Table(
     sa.Column("content", sa.Text, nullable=False),
     sa.Column("quote", postgresql.JSONB),
     sa.Column("created_at", _stamp, nullable=False),
-    sa.PrimaryKeyConstraint("owner_id", "session_id", "position"),
-    sa.UniqueConstraint("owner_id", "id"),
-    sa.UniqueConstraint("owner_id", "session_id", "turn_number", "role"),
+    sa.PrimaryKeyConstraint("session_id", "owner_id", "position"),
+    sa.UniqueConstraint("id", "owner_id"),
+    sa.UniqueConstraint("session_id", "owner_id", "turn_number", "role"),
     sa.ForeignKeyConstraint(
         ["owner_id", "session_id", "turn_number"],
         ["turns.owner_id", "turns.session_id", "turns.number"],
@@ -163,7 +163,7 @@ attempts = sa.Table(
     _tokens("completion_tokens"),
     sa.Column("started_at", _stamp, nullable=False),
     sa.Column("ended_at", _stamp),
-    sa.PrimaryKeyConstraint("owner_id", "turn_id", "number"),
+    sa.PrimaryKeyConstraint("turn_id", "owner_id", "number"),
     sa.ForeignKeyConstraint(
         ["owner_id", "turn_id"], ["turns.owner_id", "turns.id"], ondelete="CASCADE"
     ),
@@ -183,7 +183,7 @@ reply_journal = sa.Table(
     # In code points of the attempt's reply.
     sa.Column("start", sa.Integer, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
-    sa.PrimaryKeyConstraint("owner_id", "turn_id", "attempt", "start"),
+    sa.PrimaryKeyConstraint("turn_id", "owner_id", "attempt", "start"),
     sa.ForeignKeyConstraint(
         ["owner_id", "turn_id"], ["turns.owner_id", "turns.id"], ondelete="CASCADE"
     ),
@@ -211,7 +211,7 @@ erased_sessions = sa.Table(
     sa.Column("turns", sa.Integer, nullable=False),
     sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
     sa.Column("completion_tokens", sa.BigInteger, nullable=False),
-    sa.PrimaryKeyConstraint("owner_id", "session_id"),
+    sa.PrimaryKeyConstraint("session_id", "owner_id"),
     comment="What is left of an erased session: counts and cost, no content.",
 )
 

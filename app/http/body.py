@@ -13,9 +13,10 @@ import json
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from types import UnionType
-from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
 from litestar.connection import ASGIConnection
@@ -40,7 +41,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+# A guard that is no coroutine function would be run in a thread, which costs more than all it does.
+async def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Refuse a body that does not call itself JSON, or is compressed, before reading it."""
     if not _JSON_TYPE.fullmatch(connection.headers.get("content-type", "")):
         raise Refused("unsupported_media_type")
@@ -51,39 +53,46 @@ def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHan
         raise Refused("unsupported_media_type", detail, headers=headers)
 
 
-def require_json_if_any(
+async def require_json_if_any(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
     """Do as `require_json` if there is a body at all."""
     headers = connection.headers
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        require_json(connection, handler)
+        await require_json(connection, handler)
+
+
+def read_struct(body: bytes, model: type[T]) -> T:
+    """Return a body as its struct.
+
+    Raises:
+        Refused: It is no JSON, or not this struct.
+    """
+    try:
+        decoded: T = _decoder(model).decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        _explain(body, model)
+    _parse(body)
+    return decoded
+
+
+@cache
+def _decoder(model: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(model)
 
 
 class StrictJson(AbstractDTO[T], Generic[T]):
     """Litestar's extension point for decoding a body ourselves: `dto=StrictJson[SomeRequest]`."""
 
-    _decoders: ClassVar[dict[type, msgspec.json.Decoder[Any]]] = {}
-
     def decode_bytes(self, value: bytes) -> Any:
-        """Return the body as its struct.
-
-        Raises:
-            Refused: It is no JSON, or not this struct.
-        """
-        try:
-            decoded = self._decoders[self.model_type].decode(value)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            _explain(value, self.model_type)
-        _parse(value)
-        return decoded
+        """Return the body as its struct; errors as `read_struct`."""
+        return read_struct(value, self.model_type)
 
     @classmethod
     def create_for_field_definition(
         cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
     ) -> None:
-        """Prepare the decoder; there is no model to derive, the struct is the model."""
-        cls._decoders[cls.model_type] = msgspec.json.Decoder(cls.model_type)
+        """Derive nothing: the struct is the model."""
 
     @classmethod
     def create_openapi_schema(

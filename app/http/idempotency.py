@@ -39,7 +39,9 @@ _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
-def require_one_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+async def require_one_key(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
     """Refuse a request with several keys, before reading its body: none of them is meant."""
     if len(connection.headers.getall(HEADER, [])) > 1:
         raise _wrong("is given more than once")
