@@ -204,7 +204,8 @@ async def migrate_to_head(settings: Settings) -> str:
 def database_trouble(settings: Settings, error: Exception) -> str:
     """Return one line about a database that cannot be used."""
     if getattr(error, "code", "") == "schema_outdated":
-        return f"the database {settings.database_url}: {error}; run: python -m app migrate"
+        what_to_do = "" if getattr(error, "is_newer", False) else "; run: python -m app migrate"
+        return f"the database {settings.database_url}: {error}{what_to_do}"
     return f"DATABASE_URL cannot be used: {safe(error)}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import random
 import re
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -37,6 +39,9 @@ _may_serve = sa.select(
 )
 # Alembic keeps its context in globals of the process.
 _alembic_in_use = threading.Lock()
+_TRIES = 10
+# Deadlocks, and locks not given in time: PostgreSQL's documentation, appendix A, error codes.
+_IN_THE_WAY = ("40P01", "55P03")
 
 
 class SchemaOutdated(StorageUnavailable):
@@ -47,8 +52,12 @@ class SchemaOutdated(StorageUnavailable):
     def __init__(self, found: str | None, expected: str) -> None:
         self.found = found
         self.expected = expected
+        # Revisions are numbered, and only a later version's code has made one that we do not know.
+        self.is_newer = found is not None and found > expected
         super().__init__(
-            f"the tables are at version {found or 'none'}, not {expected}: run a migration"
+            f"the tables are at version {found}, made for a newer chatcore than this, of {expected}"
+            if self.is_newer
+            else f"the tables are at version {found or 'none'}, not {expected}: run a migration"
         )
 
 
@@ -85,12 +94,13 @@ async def migrate(dsn: str, *, schema: str = "chatcore", revision: str = "head")
     Args:
         dsn: `postgresql://…`, as the provider prints it.
         schema: Name of the schema.
-        revision: `head`, `base`, or the number of a migration.
+        revision: `head`, `base`, the number of a migration to go up to, or `-1` for one back.
 
     Returns:
         The revision the tables now have; empty for `base`.
 
     Raises:
+        SchemaOutdated: The tables are newer than this code knows, and do not let it serve.
         StorageUnavailable: The database did not answer, or refused.
         ValueError: No such revision, or not a name for a schema.
     """
@@ -99,15 +109,25 @@ async def migrate(dsn: str, *, schema: str = "chatcore", revision: str = "head")
         await asyncio.sleep(0.05)
     engine = engine_for(dsn)
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_run, schema, revision)
-            await connection.commit()
+        return await _insist(engine, schema, revision)
     except sa.exc.DBAPIError as error:
         raise StorageUnavailable(f"the migration failed: {_told(error)}") from error
     finally:
         _alembic_in_use.release()
         await engine.dispose()
-    return "" if revision == "base" else (head() if revision == "head" else revision)
+
+
+async def _insist(engine: AsyncEngine, schema: str, revision: str) -> str:
+    """Migrate, again where those who go on working were in the way: it is one transaction."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(_run, schema, revision)
+        except sa.exc.DBAPIError as error:
+            if not (tries_left and getattr(error.orig, "sqlstate", None) in _IN_THE_WAY):
+                raise
+        await asyncio.sleep(random.uniform(0.05, 0.5))  # noqa: S311
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def head() -> str:
@@ -150,9 +170,28 @@ def _told(error: sa.exc.DBAPIError) -> str:
     return safe_reason(outer.__cause__ or outer)
 
 
-def _run(connection: sa.Connection, schema: str, revision: str) -> None:
+def _run(connection: sa.Connection, schema: str, revision: str) -> str:
+    """Return the revision that the tables have then; newer ones that let us serve are left alone.
+
+    Raises:
+        SchemaOutdated: They are newer, and do not.
+    """
+    found = _current(connection, schema)
+    if revision == "head" and found is not None and found > head():
+        in_schema = connection.execution_options(schema_translate_map={None: schema})
+        if in_schema.scalar(_may_serve, {"head": head()}):
+            return found
+        raise SchemaOutdated(found, head())
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes.update(connection=connection, schema=schema, metadata=metadata)
-    move = command.downgrade if revision == "base" else command.upgrade
-    move(config, revision)
+    is_back = revision == "base" or revision.startswith("-")
+    (command.downgrade if is_back else command.upgrade)(config, revision)
+    return _current(connection, schema) or ""
+
+
+def _current(connection: sa.Connection, schema: str) -> str | None:
+    options = {"version_table_schema": schema}
+    found = MigrationContext.configure(connection, opts=options).get_current_revision()
+    connection.rollback()  # reading has begun a transaction, and migrating wants one of its own
+    return found

@@ -99,7 +99,7 @@ def _rebuild(*, before: _Order, after: _Order) -> None:
             name, "turns", after(columns), unique=unique, postgresql_where=sa.text(rows)
         )
     for name, (table, columns), (other, others) in _REFERENCES:
-        op.create_foreign_key(name, table, other, columns, others, ondelete="CASCADE")
+        op.create_foreign_key(name, table, other, list(columns), list(others), ondelete="CASCADE")
 
 
 def _key_name(table: str, columns: list[str]) -> str:

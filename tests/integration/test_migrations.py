@@ -27,8 +27,8 @@ from adapters.postgres import (
 )
 from adapters.postgres.migrate import engine_for, head, require_schema_name
 from adapters.postgres.tables import metadata
-from chatcore import OwnerId, SessionId, StorageUnavailable, TurnId
-from chatcore.testing.builders import completed, new_turn
+from chatcore import Beat, OwnerId, SessionId, StorageUnavailable, TurnId
+from chatcore.testing.builders import an_owner, completed, new_turn, ref_of
 from chatcore.testing.steps import take_over
 
 pytestmark = pytest.mark.postgres
@@ -137,13 +137,70 @@ async def test_newer_tables_say_whose_code_may_serve(postgres_url: str, empty_sc
     database = Database(postgres_url, schema=empty_schema)
     await database.open()
     try:
-        with pytest.raises(SchemaOutdated, match="version next, not"):
-            await require_head(database)
+        for look in (require_head(database), migrate(postgres_url, schema=empty_schema)):
+            with pytest.raises(SchemaOutdated, match="version next, made for a newer") as refused:
+                await look
+            assert refused.value.is_newer
         await connection.execute("INSERT INTO schema_compatibility VALUES ($1)", head())
         await require_head(database)
+        assert await migrate(postgres_url, schema=empty_schema) == "next"
     finally:
         await database.close()
         await connection.close()
+
+
+async def test_migrating_among_traffic(postgres_url: str, empty_schema: str) -> None:
+    """People chat on while all keys are rebuilt, there and back: nobody fails, nothing is stuck.
+
+    The migration is what gives way where both wait for one another's locks.
+    """
+    await migrate(postgres_url, schema=empty_schema)
+    database = Database(postgres_url, schema=empty_schema, pool_size=8)
+    await database.open()
+    repository = PostgresChatRepository(database)
+    is_over = asyncio.Event()
+    chatted = 0
+
+    async def chat() -> None:
+        nonlocal chatted
+        while not is_over.is_set():
+            ref = ref_of(await repository.admit(new_turn(an_owner())))
+            await repository.beat([Beat(ref, 0, "A mo", None)], lease_seconds=15)
+            await repository.finish(ref, completed("A motor."))
+            chatted += 1
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(chat())
+            for revision in ("-1", "head") * 3:
+                await migrate(postgres_url, schema=empty_schema, revision=revision)
+            is_over.set()
+    finally:
+        await database.close()
+    assert chatted > 8
+
+
+async def test_migration_waits_for_no_lock_long(postgres_url: str, empty_schema: str) -> None:
+    """While one transaction holds a table, the migration steps aside, and comes back."""
+    await migrate(postgres_url, schema=empty_schema)
+    holder = await asyncpg.connect(postgres_url)
+    reader = await asyncpg.connect(postgres_url)
+    lock = f"LOCK TABLE {empty_schema}.turns IN ROW EXCLUSIVE MODE"
+    try:
+        async with holder.transaction():
+            await holder.execute(lock)
+            migrating = asyncio.create_task(
+                migrate(postgres_url, schema=empty_schema, revision="-1")
+            )
+            await asyncio.sleep(1)
+            assert not migrating.done()
+            # Who comes after is let through once the migration gives up its place in the queue.
+            await reader.execute(f"SELECT FROM {empty_schema}.turns", timeout=6)
+        assert await migrating == f"{int(head()) - 1:04d}"
+    finally:
+        await holder.close()
+        await reader.close()
 
 
 async def test_newest_migration_lets_the_one_before_serve(
