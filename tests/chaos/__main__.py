@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.chaos.checker import check
 from tests.chaos.evidence import gather_again
+from tests.chaos.findings import BROKEN
 from tests.chaos.measure import run_measure
 from tests.chaos.tiers import run_commit, run_release
 
@@ -39,8 +40,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix=f"{arguments.tier}-", dir=arguments.out))
     began = time.monotonic()
     if arguments.tier == "measure":
-        asyncio.run(run_measure(folder, only=arguments.only))
-        return 0
+        results = asyncio.run(run_measure(folder, only=arguments.only))
+        return int(any(BROKEN in result for result in results.values()))
     if arguments.tier == "commit":
         summary = asyncio.run(run_commit(folder, seed=arguments.seed))
     else:

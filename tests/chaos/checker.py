@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from chatcore import RequestTemplate
-from tests.chaos.evidence import Evidence, StoredTurn
+from tests.chaos.evidence import TELLING, TERMINAL, Evidence, StoredTurn, told_status
 from tests.chaos.history import Record
 from tests.chaos.rebuilding import is_whole, rebuild
 
 _WORD = re.compile(r"(v\d+\.\d+)a(\d+)w\d+")
 _NAME = re.compile(r"\[(v\d+)(\.\d+)")
-_TERMINAL = {"completed", "stopped", "failed"}
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,10 @@ def accepted_is_durable(evidence: Evidence) -> Iterator[str]:
 @clause("G1 told is stored")
 def told_is_stored(evidence: Evidence) -> Iterator[str]:
     """Whatever end a client was told of is the stored one, text included, and never changes."""
-    kinds = ("answer", "failed", "read", "stopped", "seen")
-    for record in (record for kind in kinds for record in evidence.by_kind[kind]):
-        told = _told_status(record)
+    for record in (record for kind in TELLING for record in evidence.by_kind[kind]):
+        told = told_status(record)
         turn = evidence.dump.turns.get(record["turn"])
-        if told not in _TERMINAL or turn is None or turn.session in evidence.maybe_erased:
+        if told not in TERMINAL or turn is None or turn.session in evidence.maybe_erased:
             continue
         if turn.status != told:
             yield f"turn {turn.id} was told as {told} and is stored as {turn.status}"
@@ -90,20 +88,10 @@ def told_is_stored(evidence: Evidence) -> Iterator[str]:
 @clause("G1 an end is for good")
 def an_end_is_for_good(evidence: Evidence) -> Iterator[str]:
     """Nobody finds a turn running that somebody had been told had ended."""
-    ended: dict[str, float] = {}
-    records = (
-        r
-        for kind in ("answer", "failed", "read", "stopped", "seen")
-        for r in evidence.by_kind[kind]
-    )
-    looks: list[Record] = []
-    for record in records:
-        if _told_status(record) in _TERMINAL:
-            ended[record["turn"]] = min(record["t1"], ended.get(record["turn"], record["t1"]))
-        elif record["kind"] in {"seen", "stopped"}:
-            looks.append(record)
-    for record in looks:
-        if record["t0"] > ended.get(record["turn"], float("inf")):
+    ended = evidence.told_ends
+    for record in (*evidence.by_kind["seen"], *evidence.by_kind["stopped"]):
+        is_running = told_status(record) not in TERMINAL
+        if is_running and record["t0"] > ended.get(record["turn"], float("inf")):
             yield f"turn {record['turn']} was {record['status']} after it had ended"
 
 
@@ -175,8 +163,11 @@ def one_turn_at_a_time(evidence: Evidence) -> Iterator[str]:
         if line["do"] == "admit" and not line["repeated"]:
             place = (line["session"], line["number"])
             admitted[place] = min(line["at"], admitted.get(place, line["at"]))
-    for turn_id, _, began, _ in evidence.writes:
-        last_write[turn_id] = max(began, last_write.get(turn_id, 0.0))
+    for turn_id, _, began, do in evidence.writes:
+        # An end whose answer was lost is asked for again, also after others have seen it.
+        is_again = turn_id in evidence.counted or began > evidence.told_ends.get(turn_id, began)
+        if do != "finish" or not is_again:
+            last_write[turn_id] = max(began, last_write.get(turn_id, 0.0))
     for turn in evidence.dump.turns.values():
         following = admitted.get((turn.session, turn.number + 1))
         if following is not None and last_write.get(turn.id, 0.0) > following:
@@ -206,7 +197,7 @@ def dense_order(evidence: Evidence) -> Iterator[str]:
 def stop_is_stop(evidence: Evidence) -> Iterator[str]:
     """A confirmed stop leaves no running turn, and the next question is admitted."""
     for record in evidence.by_kind["stopped"]:
-        if record["status"] not in _TERMINAL:
+        if record["status"] not in TERMINAL:
             yield f"turn {record['turn']} was stopped and is {record['status']}"
     for record in evidence.by_kind["refused"]:
         if record["code"] != "session_busy" or not record["after_stop"]:
@@ -449,18 +440,6 @@ def no_surprises(evidence: Evidence) -> Iterator[str]:
         if record["status"] == 404 and is_known and not is_elsewhere:
             yield f"{record['op']} of session {record['session']} got {record['code']}"
     yield from evidence.exits
-
-
-def _told_status(record: Record) -> str:
-    """Return the status a client was told; nothing for a stream that did not come to its end."""
-    if record["kind"] == "failed":
-        return "failed"
-    if record["kind"] != "read":
-        return str(record["status"])
-    names = {"done": "completed", "stopped": "stopped"}
-    if record["terminal"] == "error" and record["code"] != "turn_lost":
-        return "failed"
-    return names.get(record["terminal"] or "", "")
 
 
 def _runs_faults(evidence: Evidence, record: Record) -> Iterator[str]:

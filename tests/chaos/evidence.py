@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ import asyncpg
 import msgspec
 
 from tests.chaos.history import Record, open_kept, read_lines
+
+TERMINAL = frozenset({"completed", "stopped", "failed"})
+TELLING = ("answer", "failed", "read", "stopped", "seen")
+"""Kinds of records that tell a turn's status."""
 
 _SCHEMA = "chatcore"
 _TABLES = "tables.json"
@@ -145,6 +150,29 @@ class Evidence:
         return self.erased | {r["session"] for r in tried if r.get("op") == "erase"}
 
     @cached_property
+    def told_ends(self) -> Mapping[str, float]:
+        """When somebody was first told that a turn had ended."""
+        found: dict[str, float] = {}
+        for record in (record for kind in TELLING for record in self.by_kind[kind]):
+            if told_status(record) in TERMINAL:
+                found[record["turn"]] = min(record["t1"], found.get(record["turn"], record["t1"]))
+        return found
+
+    @cached_property
+    def counted(self) -> frozenset[str]:
+        """Turns that had ended when the next one of their session was admitted.
+
+        They are in its window, which is stored with it.
+        """
+        return frozenset(
+            turn.id
+            for turns in self.turns_by_session.values()
+            for turn, following in pairwise(turns)
+            for row in self.dump.attempts.get(following.id, ())[:1]
+            if turn.number in row.window
+        )
+
+    @cached_property
     def turns_by_session(self) -> Mapping[str, list[StoredTurn]]:
         """Stored turns of each session, by number."""
         found: dict[str, list[StoredTurn]] = defaultdict(list)
@@ -174,6 +202,18 @@ class Evidence:
     def sent(self, turn: str, attempt: int) -> list[str]:
         """Return what the model sent for an attempt: one text, or none if it was not asked."""
         return [call["sent"] for call in self.calls_of.get((turn, attempt), ())]
+
+
+def told_status(record: Record) -> str:
+    """Return the status a client was told; nothing for a stream that did not come to its end."""
+    if record["kind"] == "failed":
+        return "failed"
+    if record["kind"] != "read":
+        return str(record["status"])
+    names = {"done": "completed", "stopped": "stopped"}
+    if record["terminal"] == "error" and record["code"] != "turn_lost":
+        return "failed"
+    return names.get(record["terminal"] or "", "")
 
 
 def gather(folder: Path, dump: Dump, **rest: Any) -> Evidence:

@@ -60,8 +60,9 @@ class Armed:
     Attributes:
         point: Where.
         nth: At which passage, from 1.
-        action: `kill`, `freeze` (until somebody sends SIGCONT), or `delay`.
-        seconds: How long a delay lasts.
+        action: `kill`, `freeze` (until somebody sends SIGCONT), `delay`, or `block`, in which the
+            event loop stands still.
+        seconds: How long a delay or a block lasts.
         every: Whether it happens at every later passage as well.
     """
 
@@ -109,6 +110,8 @@ class Failpoints:
             os.kill(os.getpid(), signal.SIGKILL)
         elif armed.action == "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
+        elif armed.action == "block":
+            time.sleep(armed.seconds)  # noqa: ASYNC251  # that is the fault
         else:
             await asyncio.sleep(armed.seconds)
 

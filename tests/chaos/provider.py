@@ -104,6 +104,10 @@ class Call:
         }
 
 
+# Longer than a stopped turn's call may go on at another replica.
+_REST_SECONDS = 3.0
+
+
 class Provider:
     """The server, and the diary of its calls.
 
@@ -153,8 +157,13 @@ class Provider:
             for listener in self.listeners:
                 listener(call)
 
-    def flush(self) -> None:
-        """Make the diary readable."""
+    async def come_to_rest(self) -> None:
+        """Make the diary whole and readable: a call may outlive its stopped turn by a moment."""
+        give_up_at = time.monotonic() + _REST_SECONDS
+        while self.running and time.monotonic() < give_up_at:
+            await asyncio.sleep(0.01)
+        for call in tuple(self.running):
+            self.write_down(call)
         self._diary.flush()
 
 

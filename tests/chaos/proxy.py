@@ -39,6 +39,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._aim: tuple[str, bool] | None = None
         self._is_dark = False
+        self._is_silent = False
         self._light = asyncio.Event()
         self.port = 0
         self.cuts = 0
@@ -85,12 +86,23 @@ class Proxy:
         """
         self._aim = (kind, after)
 
-    async def black_hole(self, seconds: float) -> None:
-        """Let nothing through in either direction for a while, and cut nothing."""
-        self._is_dark = True
+    def lead_to(self, socket_path: str) -> None:
+        """Lead to another server, or a pooler, from now on; who is connected has to come again."""
+        self._upstream = socket_path
+        self.cut_all()
+
+    async def black_hole(self, seconds: float, *, silent: bool = False) -> None:
+        """Let nothing through in either direction for a while, and cut nothing.
+
+        Args:
+            seconds: How long.
+            silent: Nor is anybody told that the other side has closed. What was sent into the hole
+                arrives after it, also from who has given up since, as a network's repetitions do.
+        """
+        self._is_dark, self._is_silent = True, silent
         self._light.clear()
         await asyncio.sleep(seconds)
-        self._is_dark = False
+        self._is_dark = self._is_silent = False
         self._light.set()
         for pair in tuple(self._pairs):
             pair.go_on()
@@ -125,6 +137,8 @@ class _Client(asyncio.Protocol):
         self._task = asyncio.ensure_future(self._connect())
 
     def connection_lost(self, _: Exception | None) -> None:
+        if self._proxy._is_silent and self._upstream is not None:
+            return  # the server learns of it when there is light
         self._proxy._pairs.discard(self)
         if self._upstream is not None:
             self._upstream.close()
@@ -162,6 +176,11 @@ class _Client(asyncio.Protocol):
         held_back, self._held_back = self._held_back, []
         for data in held_back:
             self._pass_on(data)
+        if self._transport.is_closing():
+            self._proxy._pairs.discard(self)
+            self._upstream.close()
+        elif self._upstream.is_closing():
+            self._transport.close()
 
     def cut(self) -> None:
         """Break both sides off."""
@@ -175,6 +194,8 @@ class _Client(asyncio.Protocol):
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._proxy._is_silent:
+            await self._proxy._light.wait()
         try:
             transport, _ = await loop.create_unix_connection(
                 lambda: _Server(self), self._proxy._upstream
@@ -228,5 +249,5 @@ class _Server(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         transport = self._client._transport
-        if transport is not None:
+        if transport is not None and not self._client._proxy._is_silent:
             transport.close()

@@ -58,7 +58,7 @@ def run(config: dict[str, Any]) -> int:
         config: `name` of this life of the replica; `port`, `dsn` and `provider` (addresses);
             `diary` and `stderr` (files); `policy` (fields of `ChatPolicy` to change); `settings`
             (variables to set); `drain_seconds`; `failpoints`; `mutant` (its name, or None);
-            `clock_skew_seconds`.
+            `clock_skew_seconds`; `send_bytes` (what is kept for a client that does not read).
     """
     settings = _settings(config)
     configure_logs(level="warning", log_format="json", stream=sys.stderr)
@@ -69,6 +69,8 @@ def run(config: dict[str, Any]) -> int:
     _MAIN.AppContainer = lambda **_: container  # all else is real
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if config["send_bytes"]:  # every connection gets the listening socket's
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config["send_bytes"])
     listener.bind(("127.0.0.1", config["port"]))
     return 0 if run_server(settings, listener, drain_seconds=config["drain_seconds"]) else 3
 

@@ -96,6 +96,8 @@ class Rig:
         settings: Settings to change, by their variables' names.
         drain_seconds: How long running turns may go on after SIGTERM.
         skews: By how many seconds each replica's clock is wrong.
+        send_bytes: How much the system keeps of what a client of a replica does not read; None: as
+            much as it likes.
 
     Attributes:
         counts: What was done to it, by kind.
@@ -116,6 +118,7 @@ class Rig:
         settings: dict[str, str] | None = None,
         drain_seconds: float = 0.5,
         skews: tuple[float, ...] = (),
+        send_bytes: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -132,6 +135,7 @@ class Rig:
         self._size = replicas
         self._mutant = mutant
         self._drain_seconds = drain_seconds
+        self._send_bytes = send_bytes
         self._skews = (*skews, *[0.0] * replicas)
         self.policy = POLICY | (policy or {})
         self._settings = _SECRETS | (settings or {})
@@ -196,6 +200,7 @@ class Rig:
             "failpoints": list(failpoints),
             "mutant": self._mutant,
             "clock_skew_seconds": self._skews[slot.index],
+            "send_bytes": self._send_bytes,
         }
         life = slot.lives
         slot.pid = await self._forks.fork(config, lambda code: self._ended(slot, life, code))

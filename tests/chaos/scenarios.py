@@ -370,7 +370,7 @@ async def judge(rig: Rig, policy: dict[str, Any]) -> list[Violation]:
     finally:
         await connection.close()
     rig.history.flush()
-    rig.provider.flush()
+    await rig.provider.come_to_rest()
     evidence = gather(
         rig.folder,
         dump,

@@ -66,6 +66,17 @@ def _two_turns_at_a_time(evidence: Evidence) -> None:
     evidence.diary.append(beat(25.0, T1))
 
 
+def _an_end_after_the_successor_began(evidence: Evidence) -> None:
+    _forget_the_end(evidence)
+    evidence.dump.attempts[T2][0].window = ()
+
+
+def _forget_the_end(evidence: Evidence) -> None:
+    """Nobody was told of an end that is asked for once more after the successor began."""
+    evidence.history.remove(record(evidence, "read", T1))
+    evidence.diary.append({"do": "finish", "began": 25.0, "at": 26.0, "turn": T1, "attempt": 1})
+
+
 def _a_gap_in_the_numbers(evidence: Evidence) -> None:
     evidence.dump.turns[T3].number = 4
 
@@ -275,6 +286,7 @@ BAD: list[tuple[str, Callable[[Evidence], None]]] = [
     ("G2 one key, one turn", _same_key_stored_twice),
     ("G2 asked once", _a_question_twice),
     ("G3 one turn at a time", _two_turns_at_a_time),
+    ("G3 one turn at a time", _an_end_after_the_successor_began),
     ("G4 dense order", _a_gap_in_the_numbers),
     ("G4 dense order", _a_gap_in_the_positions),
     ("G4 dense order", _a_position_too_many),
@@ -348,6 +360,16 @@ def test_frozen_processes_raise_no_false_alarm() -> None:
     evidence = good()
     evidence.diary.append({"do": "finish", "began": 20.105, "at": 35.0, "turn": T1, "attempt": 1})
     assert checker.check(evidence) == []
+
+
+def test_an_end_that_is_repeated_raises_no_false_alarm() -> None:
+    """G3: a client, or the next window, has the end; its process asks for it once more."""
+    told, counted = good(), good()
+    told.diary.append({"do": "finish", "began": 25.0, "at": 26.0, "turn": T1, "attempt": 1})
+    told.dump.attempts[T2][0].window = ()
+    _forget_the_end(counted)
+    assert "G3 one turn at a time" not in {found.clause for found in checker.check(told)}
+    assert checker.check(counted) == []
 
 
 def test_erased_sessions_are_not_missed() -> None:

@@ -181,7 +181,7 @@ async def segment(
         deeds = await asking
         await nemesis.calm()
         await rig.settle(within=_SETTLE_SECONDS)
-        evidence = await _evidence_of(rig)
+        evidence = await evidence_of(rig)
         found = checker.check(evidence)
         summary.add(
             evidence,
@@ -248,14 +248,15 @@ async def run_release(folder: Path, *, seed: int, minutes: float) -> Summary:
     return summary
 
 
-async def _evidence_of(rig: Rig) -> Evidence:
+async def evidence_of(rig: Rig) -> Evidence:
+    """Read all that a rig has left behind."""
     connection = await rig.postgres.connect(rig.database)
     try:
         dump = await take_dump(connection)
     finally:
         await connection.close()
     rig.history.flush()
-    rig.provider.flush()
+    await rig.provider.come_to_rest()
     policy: dict[str, Any] = rig.policy
     return gather(
         rig.folder,

@@ -71,6 +71,9 @@ class Visitor:
         history: Where everything goes.
         route: Picks the replica for a request.
         rng: Decides.
+
+    Attributes:
+        authorization: What says who it is: the header of that name.
     """
 
     def __init__(
@@ -88,7 +91,8 @@ class Visitor:
         self.route = route
         self._http = http
         token = f"visitor-{name}-{rng.getrandbits(160):040x}"
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self.authorization = f"Bearer {token}"
+        self._headers = {"Authorization": self.authorization}
         self._questions = itertools.count(1)
 
     def question(self, **options: object) -> str:
@@ -164,14 +168,16 @@ class Visitor:
             await asyncio.sleep(pause * self.rng.uniform(0.5, 1.5))
             pause = min(0.5, 2 * pause)
 
-    async def see_through(self, talk: Talk, outcome: Outcome, *, give_up: float) -> Outcome:
+    async def see_through(
+        self, talk: Talk, outcome: Outcome, *, give_up: float, at: str | None = None
+    ) -> Outcome:
         """Come back to a turn whose stream broke off, until its end is seen."""
         reading = outcome.reading
         assert outcome.turn is not None
         pause = 0.02
         while time.monotonic() < give_up:
             after = reading.position if reading is not None else None
-            found = await self.follow(talk, outcome.turn, after=after)
+            found = await self.follow(talk, outcome.turn, after=after, at=at)
             if found is not None:
                 reading = found
                 if not found.is_cut:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ import pytest
 from tests import provider as say
 from tests.integration.reading import asking
 from tests.integration.served import serving
+from tests.ports import kept_port
 from tests.provider import Provider
 
 PROGRAM = shutil.which("nginx", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin")
@@ -61,9 +61,7 @@ pytestmark = [
 async def proxied(address: str) -> AsyncIterator[str]:
     """Start a proxy in front of a service, and give its address."""
     assert PROGRAM is not None
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = int(taken.getsockname()[1])
-    with tempfile.TemporaryDirectory(prefix="nginx-", dir="/tmp") as name:
+    with kept_port() as port, tempfile.TemporaryDirectory(prefix="nginx-", dir="/tmp") as name:
         file = _configure(Path(name), port, address)
         process = await asyncio.create_subprocess_exec(
             PROGRAM, "-p", name, "-c", str(file), stderr=asyncio.subprocess.DEVNULL
