@@ -216,7 +216,9 @@ class TurnAdmissionContract(Contract):
         assert (again.turn, again.window) == (first.turn, ())
         assert len((await repository.sessions(owner, limit=10, after=None)).items) == 1
 
-    @pytest.mark.parametrize("end", [completed(), failed(), stopped("part")], ids=str)
+    @pytest.mark.parametrize(
+        "end", [completed(), failed(), stopped("part")], ids=["completed", "failed", "stopped"]
+    )
     async def test_repeat_of_a_key_gets_the_stored_end(
         self, repository: ChatRepository, end: object
     ) -> None:

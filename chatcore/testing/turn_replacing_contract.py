@@ -114,7 +114,11 @@ class TurnReplacingContract(Contract):
         page = await repository.messages(owner, session_id, limit=100)
         assert [message.position for message in page.items] == list(range(1, 10))
 
-    @pytest.mark.parametrize("end", [failed(), failed("part"), stopped(""), stopped("p")], ids=str)
+    @pytest.mark.parametrize(
+        "end",
+        [failed(), failed("part"), stopped(""), stopped("p")],
+        ids=["failed", "failed with a part", "stopped", "stopped with a part"],
+    )
     async def test_any_ended_turn_can_be_replaced(
         self, repository: ChatRepository, end: object
     ) -> None:

@@ -121,7 +121,11 @@ class TurnStoppingContract(Contract):
             assert again == turn
             assert await state_of(repository, ref) == before
 
-    @pytest.mark.parametrize("end", [completed(), failed(), failed("part"), stopped("p")], ids=str)
+    @pytest.mark.parametrize(
+        "end",
+        [completed(), failed(), failed("part"), stopped("p")],
+        ids=["completed", "failed", "failed with a part", "stopped"],
+    )
     async def test_ended_turns_are_left_alone(
         self, repository: ChatRepository, end: object
     ) -> None:

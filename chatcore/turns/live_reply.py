@@ -10,7 +10,7 @@ nobody.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from chatcore.errors import ChatError
 from chatcore.model.turn import Turn
@@ -31,7 +31,17 @@ class LiveReply:
         readers: How many are reading.
     """
 
-    __slots__ = ("_changed", "_pieces", "_starts", "attempt", "end", "length", "readers", "trouble")
+    __slots__ = (
+        "__weakref__",
+        "_changed",
+        "_pieces",
+        "_starts",
+        "attempt",
+        "end",
+        "length",
+        "readers",
+        "trouble",
+    )
 
     def __init__(self, *, attempt: int = 1) -> None:
         self.attempt = attempt
@@ -72,13 +82,17 @@ class LiveReply:
         self.trouble = error
         self._tell()
 
-    def since(self, offset: int) -> str:
-        """Return the text from an offset on."""
+    def since(self, offset: int, *, limit: int | None = None) -> str:
+        """Return the text from an offset on, of at most so many code points."""
         if offset >= self.length:
             return ""
-        index = bisect_right(self._starts, offset) - 1
-        first = self._pieces[index][offset - self._starts[index] :]
-        return "".join([first, *self._pieces[index + 1 :]])
+        first = bisect_right(self._starts, offset) - 1
+        if limit is None or offset + limit >= self.length:
+            last = len(self._pieces)
+        else:
+            last = bisect_left(self._starts, offset + limit)
+        begun = self._pieces[first][offset - self._starts[first] :]
+        return "".join([begun, *self._pieces[first + 1 : last]])[:limit]
 
     async def changed(self) -> None:
         """Wait until anything is different. Look first, then wait, with nothing awaited between."""

@@ -25,6 +25,9 @@ from chatcore.model.message import TurnStatus
 from chatcore.model.turn import Answer, Turn
 from chatcore.turns.live_reply import LiveReply
 
+PIECE_MAX_CHARS = 16_384
+"""Longest text of one event, in code points: what a reader who reads nothing costs."""
+
 
 class TurnReader(AsyncIterator[TurnEvent]):
     """Reads a reply while it is written, or afterwards: `async for event in reader`.
@@ -153,7 +156,7 @@ class TurnReader(AsyncIterator[TurnEvent]):
             return ReplyRestarted(self.position)
         if live.end is not None:
             return self._next_of_ended(live.end)
-        if text := live.since(self._offset):
+        if text := live.since(self._offset, limit=PIECE_MAX_CHARS):
             return self._delta(text)
         if live.trouble is not None:
             # Many readers raise the same one: it must not collect all their frames.
@@ -163,7 +166,7 @@ class TurnReader(AsyncIterator[TurnEvent]):
     def _next_of_ended(self, turn: Turn) -> TurnEvent:
         stored = _stored_text(turn)
         if self._offset < len(stored):
-            return self._delta(stored[self._offset :])
+            return self._delta(stored[self._offset : self._offset + PIECE_MAX_CHARS])
         self._is_ended = True
         return TurnEnded(turn, ReplyPosition(turn.attempt, len(stored), has_end=True))
 

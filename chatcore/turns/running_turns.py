@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from chatcore.model.ids import OwnerId, SessionId, TurnId
 from chatcore.model.prompt import Prompt
-from chatcore.model.turn import TurnRef
+from chatcore.model.turn import Turn, TurnRef
 from chatcore.turns.live_reply import LiveReply
 from chatcore.turns.pulse import Pulse
 from chatcore.turns.running import Cut, RunningTurn
@@ -26,6 +27,7 @@ class RunningTurns:
     def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
         self._by_id: dict[tuple[OwnerId, TurnId], RunningTurn] = {}
+        self._ended: WeakValueDictionary[TurnId, LiveReply] = WeakValueDictionary()
         self._must_end = False
 
     def find(self, owner_id: OwnerId, turn_id: TurnId) -> RunningTurn | None:
@@ -82,6 +84,14 @@ class RunningTurns:
         # It may have been taken over by ourselves: then that attempt is who is here.
         if self._by_id.get(key) is turn:
             del self._by_id[key]
+
+    def ended(self, turn: Turn) -> LiveReply:
+        """Return the reply of a turn that has ended; all who read it meanwhile share it."""
+        live = self._ended.get(turn.id)
+        if live is None or live.end != turn:
+            live = self._ended[turn.id] = LiveReply(attempt=turn.attempt)
+            live.finish(turn)
+        return live
 
     def hand_over(self) -> None:
         """Have all of them end without an end, now and from now on: others go on with them."""

@@ -121,11 +121,8 @@ def open_reader(
     Raises:
         InvalidInput: The reply never had this place.
     """
-    if turn.status.is_terminal:
-        live = LiveReply(attempt=turn.attempt)
-        live.finish(turn)
-    else:
-        live = runner.live_of(turn)
+    is_over = turn.status.is_terminal
+    live = runner.turns.ended(turn) if is_over else runner.live_of(turn)
     return TurnReader(
         live, session_id=turn.session_id, turn_id=turn.id, after=after, repeated=repeated
     )

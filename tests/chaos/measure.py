@@ -18,7 +18,7 @@ from typing import Any
 from chatcore import ChatPolicy
 from tests.chaos.findings import spread
 from tests.chaos.measure_faults import VICTIMS, holes, pooler_faults, stalls
-from tests.chaos.measure_readers import slow_readers
+from tests.chaos.measure_readers import slow_readers, slow_readers_of_a_stored_reply
 from tests.chaos.provider import Call, word
 from tests.chaos.reading import Reading
 from tests.chaos.rig import POLICY, Rig
@@ -262,6 +262,10 @@ MEASURES: dict[str, tuple[Callable[[Rig], Awaitable[str]], dict[str, Any]]] = {
         {"replicas": 3, "settings": {"DATABASE_POOLER": "transaction"}},
     ),
     "500 slow readers": (slow_readers, {"replicas": 1, "send_bytes": 4096}),
+    "500 slow readers of a stored reply": (
+        slow_readers_of_a_stored_reply,
+        {"replicas": 1, "send_bytes": 4096},
+    ),
     "idle": (idle, {"settings": {"SWEEP": "idle-off"}, "policy": {"idle_sweep_seconds": None}}),
 }
 """Every measurement: what to do, and on which rig."""

@@ -21,6 +21,8 @@ READERS = 500
 
 _OK = b"HTTP/1.1 200"
 _RECEIVE_BYTES = 4096
+# More would wait for the database longer than anybody is to wait.
+_AT_ONCE = 10
 # Half a megabyte for each: a piece that came late, when the machine was busy, is held by all.
 _MEGABYTES = 250.0
 _LATER_SECONDS = 1.5
@@ -57,6 +59,31 @@ async def slow_readers(rig: Rig, *, turns: int = 10) -> str:
     return await findings.judge(rig)
 
 
+async def slow_readers_of_a_stored_reply(rig: Rig, *, rounds: int = 5) -> str:
+    """The same after the end: nothing of it is there any more but in the store."""
+    findings, slot = Findings(), rig.slots[0]
+    visitor, talk = rig.visitor(), Talk()
+    outcome = await visitor.ask(talk, visitor.question(words=16_000, chunk=400), at=slot.address)
+    findings.require(outcome.kind == "answer", "there is no reply")
+    grown: list[float] = []
+    for _ in range(rounds):
+        _forget_peak(slot)
+        before = _megabytes(slot, "VmRSS")
+        async with _crowd(visitor, talk, slot) as readers:
+            dripped = 0
+            for _ in range(4):
+                await asyncio.sleep(1)
+                dripped += _drip(readers[::2])
+            grown.append(_megabytes(slot, "VmHWM") - before)
+        findings.require(dripped > 0, "nobody read a byte")
+    size = len((outcome.text or "").encode())
+    findings.told.append(
+        f"{rounds} times {READERS} slow readers of {size} bytes: at most {max(grown):.0f} MB more"
+    )
+    findings.require(max(grown) < _MEGABYTES, "memory grew too much")
+    return await findings.judge(rig)
+
+
 async def _answer(rig: Rig, slot: Slot) -> Outcome:
     visitor = rig.visitor()
     return await visitor.ask(Talk(), visitor.question(**_QUESTION), at=slot.address)
@@ -87,7 +114,13 @@ async def _crowd(visitor: Visitor, talk: Talk, slot: Slot) -> AsyncIterator[list
         f"Authorization: {visitor.authorization}\r\n\r\n"
     ).encode()
 
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
     async def one() -> socket.socket:
+        async with at_once:
+            return await connect()
+
+    async def connect() -> socket.socket:
         client = socket.socket()
         # Else the system would hold all of the reply for the client.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)

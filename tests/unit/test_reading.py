@@ -29,6 +29,7 @@ from chatcore import (
     TurnReader,
     TurnStatus,
 )
+from chatcore.turns.reader import PIECE_MAX_CHARS
 from tests.builders import ANNA, BEN, Bench, bench, until_running
 
 TEXT = "Servo 🤖 motors, e\u0301, 👩‍🔬 and more."
@@ -96,6 +97,44 @@ async def test_ended_reply_is_read_from_any_place(offset: int) -> None:
     assert isinstance(ended, TurnEnded)
     over = await made.service.follow(ANNA, turn.session_id, turn.id, after=ended.position)
     assert over.is_over
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_a_late_reader_gets_pieces_of_bounded_size(is_stored: bool) -> None:
+    """Whoever is far behind holds one piece, not the reply; together they are all of it."""
+    text = "Servo 🤖 " * 10_000
+    made = bench(
+        ScriptedLLM([text if is_stored else ScriptedAnswer((text[:50_000], text[50_000:], HANG))])
+    )
+    if is_stored:
+        turn = (await made.service.send(ANNA, "hello")).turn
+        reader = await made.service.follow(ANNA, turn.session_id, turn.id)
+    else:
+        reader = await made.service.stream(ANNA, "hello")
+    deltas: list[ReplyDelta] = []
+    while sum(len(delta.text) for delta in deltas) < len(text):
+        event = await reader.next_event(within_seconds=5)
+        deltas += [event] if isinstance(event, ReplyDelta) else []
+    assert "".join(delta.text for delta in deltas) == text
+    assert max(len(delta.text) for delta in deltas) <= PIECE_MAX_CHARS
+    assert deltas[-1].position == ReplyPosition(1, len(text))
+    await made.service.close(timeout_seconds=0)
+
+
+async def test_readers_of_a_stored_reply_share_it() -> None:
+    """Hundreds who come back to one long reply hold it once; a turn that changed is another."""
+    made = bench(ScriptedLLM(["one", "two"]))
+    turn = (await made.service.send(ANNA, "hello")).turn
+    first, second = [await made.service.follow(ANNA, turn.session_id, turn.id) for _ in range(2)]
+    assert first._live is second._live
+    assert turn.reply is not None
+    with await made.service.regenerate(ANNA, turn.session_id, turn.reply.id) as again:
+        await again.answer()
+    third = await made.service.follow(ANNA, turn.session_id, turn.id)
+    assert third._live is not first._live
+    *_, ended = await read(third)
+    assert isinstance(ended, TurnEnded)
+    assert ended.turn.superseded_by == again.turn_id
 
 
 @pytest.mark.parametrize("place", ["1.999", "2.0", "2.5.end"])
