@@ -32,9 +32,10 @@ HEADERS = {
     "adapters": "Room 3, the world: ",
     "app": "Room 4, the door: ",
     "migrations": "Beside room 3: ",
+    "benchmarks": "Beside the rooms: ",
     "tests": "",
 }
-FILES = source_files(*ROOMS, "tests")
+FILES = source_files(*ROOMS, "benchmarks", "tests")
 HEXAGON = [file for file in source_files("chatcore") if "testing" not in file.path.parts]
 READERS_OF_THE_ENVIRONMENT = ["app/settings.py"]
 NAMES_OF_THE_ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
