@@ -12,9 +12,9 @@ running them again is always safe: that is what makes the retries here sound.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -30,6 +30,7 @@ from .connection import (
     safe_reason,
     with_patience,
 )
+from .pool import Pool
 from .statement import Statement
 from .transaction import CANCEL_SECONDS, Row, Transaction, seconds_left
 
@@ -68,7 +69,7 @@ class Database:
         self._dsn = dsn
         self._pool_size = pool_size
         self._prepared_size = 0 if pooler else _PREPARED_SIZE
-        self._pool: Any = None
+        self._pool: Pool | None = None
         self._compiled: dict[int, tuple[sa.ClauseElement, Statement]] = {}
         self.schema = schema
 
@@ -82,38 +83,30 @@ class Database:
             StorageUnavailable: Not reached, refused, or no such database; says which.
         """
         address = clean_dsn(self._dsn)
-
-        async def once() -> Any:
-            pool = await asyncpg.create_pool(
+        pool = Pool(
+            functools.partial(
+                asyncpg.connect,
                 address,
-                # None is kept for its own sake: a database that falls asleep must not be woken.
-                min_size=0,
-                max_size=self._pool_size,
                 timeout=CONNECT_SECONDS,
                 command_timeout=_STATEMENT_SECONDS,
                 statement_cache_size=self._prepared_size,
-                max_inactive_connection_lifetime=_IDLE_SECONDS,
-                reset=_no_reset,
-            )
-            try:
-                await pool.release(await pool.acquire())
-            except BaseException:
-                pool.terminate()
-                raise
-            return pool
+            ),
+            max_size=self._pool_size,
+            idle_seconds=_IDLE_SECONDS,
+            close_seconds=CANCEL_SECONDS,
+        )
 
-        self._pool = await with_patience(once, self._dsn)
+        async def once() -> None:
+            pool.give_back(await pool.acquire(timeout_seconds=CONNECT_SECONDS))
+
+        await with_patience(once, self._dsn)
+        self._pool = pool
 
     async def close(self) -> None:
         """Close all connections; those in use get a moment to finish."""
         pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await pool.close()
-        except TimeoutError:
-            pool.terminate()
+        if pool is not None:
+            await pool.close(timeout_seconds=_CLOSE_SECONDS)
 
     def compiled(self, statement: sa.ClauseElement) -> Statement:
         """Return the statement compiled for our schema; the work is done once."""
@@ -179,9 +172,14 @@ class Database:
                     # The cause is cut off: its text can quote what was to be stored.
                     raise StorageUnavailable(safe_reason(error)) from None
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                    await self._leave_old_primary()
+                    self._leave_old_primary()
             await asyncio.sleep(_BACKOFF_SECONDS * (_TRIES - tries_left) * (1 + random.random()))  # noqa: S311
         raise AssertionError("unreachable: the last try returns or raises")
+
+    def _leave_old_primary(self) -> None:
+        """Let go of all connections: their server became a standby, and another one took over."""
+        if self._pool is not None:
+            self._pool.expire()
 
     async def _on_a_connection(
         self, run: Callable[[Any, float], Awaitable[_T]], give_up_at: float
@@ -189,28 +187,19 @@ class Database:
         pool = self._pool
         if pool is None:
             raise StorageUnavailable("the database is closed")
-        # The pool's own time limit makes a task of every wait.
-        async with asyncio.timeout(min(_POOL_WAIT_SECONDS, seconds_left(give_up_at))):
-            connection = await pool.acquire()
+        wait = min(_POOL_WAIT_SECONDS, seconds_left(give_up_at))
+        lent = await pool.acquire(timeout_seconds=wait)
         try:
-            return await run(connection, give_up_at)
-        except asyncpg.InternalClientError:
-            connection.terminate()
+            result = await run(lent.connection, give_up_at)
+        except asyncpg.PostgresError:
+            pool.give_back(lent)
             raise
-        finally:
-            # After a timeout the statement is cancelled. What does not confirm that soon is closed,
-            # never used again; and the caller, who may be cancelled, is told of the first trouble.
-            with suppress(TimeoutError):
-                await pool.release(connection, timeout=CANCEL_SECONDS)
-
-    async def _leave_old_primary(self) -> None:
-        """Let go of all connections: their server became a standby, and another one took over."""
-        if self._pool is not None:
-            await self._pool.expire_connections()
-
-
-async def _no_reset(_: object) -> None:
-    """Spare a round trip a statement: none of ours leaves any state in the session."""
+        except BaseException:
+            # Late, cancelled or broken: whatever goes on in it, it is not ours to lend again.
+            pool.give_up(lent)
+            raise
+        pool.give_back(lent)
+        return result
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ May import: standard library, chatcore.
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,6 +14,7 @@ from chatcore import Clock, IdSource
 
 _VERSION_7 = 0x7 << 76
 _VARIANT_RFC = 0b10 << 62
+_RANDOM_BITS = 0xFFF << 64 | (1 << 62) - 1
 
 
 class SystemClock(Clock):
@@ -33,5 +34,5 @@ class UuidV7Source(IdSource):
     def new_id(self) -> UUID:
         """Return an id never returned before, by any process."""
         milliseconds = time.time_ns() // 1_000_000
-        random_a, random_b = divmod(secrets.randbits(74), 1 << 62)
-        return UUID(int=milliseconds << 80 | _VERSION_7 | random_a << 64 | _VARIANT_RFC | random_b)
+        random = int.from_bytes(os.urandom(10), "big") & _RANDOM_BITS
+        return UUID(int=milliseconds << 80 | _VERSION_7 | _VARIANT_RFC | random)

@@ -41,7 +41,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-# A guard that is no coroutine function would be run in a thread, which costs more than all it does.
+# Guards that are no coroutine functions are run in threads, which costs more than all they do.
 async def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Refuse a body that does not call itself JSON, or is compressed, before reading it."""
     if not _JSON_TYPE.fullmatch(connection.headers.get("content-type", "")):
@@ -49,8 +49,7 @@ async def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRo
     codings = ",".join(connection.headers.getall("content-encoding", []))
     if any(coding.strip().lower() not in {"", "identity"} for coding in codings.split(",")):
         detail = "The body must not be compressed: send it without Content-Encoding."
-        headers = {"Accept-Encoding": "identity"}
-        raise Refused("unsupported_media_type", detail, headers=headers)
+        raise Refused("unsupported_media_type", detail, headers={"Accept-Encoding": "identity"})
 
 
 async def require_json_if_any(
@@ -141,7 +140,7 @@ def _parse(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise Refused("malformed_json", "The body is not UTF-8.") from None
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        document = _strict.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Refused("malformed_json", f"The body is not JSON: see {where}.") from None
@@ -157,9 +156,9 @@ def _refuse_depth(document: Any) -> None:
     """Refuse what is nested too deep, level by level: the parser's own limit is a high one."""
     level = [document]
     for _ in range(MAX_DEPTH):
-        level = [child for value in level for child in _children(value)]
-    if level:
-        raise _too_deep()
+        if not (level := [child for value in level for child in _children(value)]):
+            return
+    raise _too_deep()
 
 
 def _children(value: Any) -> list[Any]:
@@ -182,6 +181,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_: str) -> NoReturn:
     raise ValueError
+
+
+_strict = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
 def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -228,10 +230,8 @@ def _mismatch(value: Any, kind: Any) -> str | None:
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    for part in _parts(kind):
-        if isinstance(part, type) and issubclass(part, msgspec.Struct):
-            return part
-    return None
+    found = (part for part in _parts(kind) if isinstance(part, type))
+    return next((part for part in found if issubclass(part, msgspec.Struct)), None)
 
 
 def _parts(kind: Any) -> tuple[Any, ...]:

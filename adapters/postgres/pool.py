@@ -1,0 +1,205 @@
+"""Room 3, the world: open connections, lent for one statement or transaction at a time.
+
+May import: standard library, asyncpg.
+
+asyncpg's own pool makes a task of every connection that is given back, and another of every wait,
+which costs as much as a statement (docs/adr/0018). This one lends without a task, and what was not
+given back in good order it closes instead of mending it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+_IDLE_CHECKS = 4
+
+
+class Lent:
+    """A connection that is lent: give it back, or give it up."""
+
+    __slots__ = ("connection", "generation", "idle_since")
+
+    def __init__(self, connection: Any, generation: int) -> None:
+        self.connection = connection
+        self.generation = generation
+        self.idle_since = 0.0
+
+
+class Pool:
+    """Connections that are opened when they are needed, and closed when nobody needs them.
+
+    Args:
+        connect: Opens one.
+        max_size: Most at a time, also counting those that are being opened or closed.
+        idle_seconds: How long one is kept that nobody uses.
+        close_seconds: How long one may take to close; what takes longer is cut.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Any]],
+        *,
+        max_size: int,
+        idle_seconds: float,
+        close_seconds: float,
+    ) -> None:
+        self._connect = connect
+        self._max_size = max_size
+        self._idle_seconds = idle_seconds
+        self._close_seconds = close_seconds
+        self._size = 0
+        self._generation = 0
+        self._is_closed = False
+        self._idle: list[Lent] = []
+        self._lent: set[Lent] = set()
+        # Each waits for a connection, or for None: there is room to open one.
+        self._waiting: deque[asyncio.Future[Lent | None]] = deque()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_shrunk = asyncio.Event()
+
+    async def acquire(self, *, timeout_seconds: float) -> Lent:
+        """Lend a connection: the one used last, so that those beyond need fall asleep.
+
+        Raises:
+            TimeoutError: All are lent, or none could be opened in this time.
+            Whatever opening one raises.
+        """
+        while self._idle:
+            lent = self._idle.pop()
+            if not lent.connection.is_closed():
+                self._lent.add(lent)
+                return lent
+            self._size -= 1
+        async with asyncio.timeout(timeout_seconds):
+            return await self._wait()
+
+    def give_back(self, lent: Lent) -> None:
+        """Take a connection back that is as it was lent."""
+        connection = lent.connection
+        is_stale = lent.generation != self._generation or self._is_closed
+        if is_stale or connection.is_closed() or connection.is_in_transaction():
+            self.give_up(lent)
+            return
+        self._lent.discard(lent)
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._lent.add(lent)
+                waiter.set_result(lent)
+                return
+        lent.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(lent)
+        if self._timer is None:
+            self._look_again()
+
+    def give_up(self, lent: Lent) -> None:
+        """Close a connection, whatever is going on in it; a statement is cancelled at the server.
+
+        Returns at once: whoever had it has waited long enough.
+        """
+        self._lent.discard(lent)
+        if lent.connection.is_closed():
+            self._make_room()
+            return
+        task = asyncio.get_running_loop().create_task(self._close(lent.connection))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def expire(self) -> None:
+        """Lend none of the present connections again."""
+        self._generation += 1
+        idle, self._idle = self._idle, []
+        for lent in idle:
+            self.give_up(lent)
+
+    async def close(self, *, timeout_seconds: float) -> None:
+        """Close all; those that are lent get this time to come back, then they are cut."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.expire()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while self._size:
+                    self._has_shrunk.clear()
+                    await self._has_shrunk.wait()
+        for lent in tuple(self._lent):
+            lent.connection.terminate()
+        for task in tuple(self._closing):
+            task.cancel()
+
+    async def _wait(self) -> Lent:
+        while self._size >= self._max_size:
+            waiter: asyncio.Future[Lent | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                lent = await waiter
+            except asyncio.CancelledError:
+                self._pass_on(waiter)
+                raise
+            if lent is not None:
+                return lent
+        return await self._open()
+
+    def _pass_on(self, waiter: asyncio.Future[Lent | None]) -> None:
+        """Give what came too late for a waiter to the next one."""
+        if not waiter.done() or waiter.cancelled():
+            return
+        lent = waiter.result()
+        if lent is None:
+            self._wake_one()
+        else:
+            self.give_back(lent)
+
+    async def _open(self) -> Lent:
+        if self._is_closed:
+            raise asyncpg.InterfaceError("the pool is closed")
+        self._size += 1
+        generation = self._generation
+        try:
+            lent = Lent(await self._connect(), generation)
+        except BaseException:
+            self._make_room()
+            raise
+        self._lent.add(lent)
+        return lent
+
+    async def _close(self, connection: Any) -> None:
+        try:
+            await connection.close(timeout=self._close_seconds)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+        except BaseException:
+            connection.terminate()
+            raise
+        finally:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        self._size -= 1
+        self._has_shrunk.set()
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _look_again(self) -> None:
+        """Close what nobody has used for long, now and from time to time."""
+        now = asyncio.get_running_loop().time()
+        while self._idle and self._idle[0].idle_since + self._idle_seconds <= now:
+            self.give_up(self._idle.pop(0))
+        self._timer = None
+        if self._idle:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._idle_seconds / _IDLE_CHECKS, self._look_again)
