@@ -5,6 +5,7 @@ May import: standard library.
 
 from .chat_repository import PostgresChatRepository
 from .database import Database
-from .migrate import SchemaOutdated, migrate, require_head
+from .migrate import migrate
+from .schema_version import SchemaOutdated, require_head
 
 __all__ = ["Database", "PostgresChatRepository", "SchemaOutdated", "migrate", "require_head"]

@@ -1,6 +1,9 @@
-"""Room 3, the world: brings the tables to the state this code expects, and checks that they are.
+"""Room 3, the world: brings the tables to the state this code expects.
 
-May import: standard library, alembic, asyncpg, chatcore, sqlalchemy.
+May import: standard library, alembic, chatcore, sqlalchemy.
+
+Most processes never migrate. So what only that needs (Alembic, SQLAlchemy's engine and with it its
+object-relational half) is imported when it is done: a fifth of an idle process's memory.
 """
 
 from __future__ import annotations
@@ -10,55 +13,25 @@ import functools
 import random
 import re
 import threading
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import asyncpg
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from chatcore import StorageUnavailable
 
 from .connection import connect, safe_reason
-from .database import Database
-from .tables import metadata, schema_compatibility
+from .schema_version import MAY_SERVE, SCRIPTS, SchemaOutdated, head
+from .tables import metadata
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-# The same place from here in the tree and in the installed package.
-_SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
-
-_alembic_version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
-_version = sa.select(_alembic_version.c.version_num)
-_may_serve = sa.select(
-    sa.exists().where(schema_compatibility.c.revision == sa.bindparam("head")).label("may_serve")
-)
 # Alembic keeps its context in globals of the process.
 _alembic_in_use = threading.Lock()
 _TRIES = 10
 # Deadlocks, and locks not given in time: PostgreSQL's documentation, appendix A, error codes.
 _IN_THE_WAY = ("40P01", "55P03")
-
-
-class SchemaOutdated(StorageUnavailable):
-    """The tables are missing or not at the version this code expects."""
-
-    code = "schema_outdated"
-
-    def __init__(self, found: str | None, expected: str) -> None:
-        self.found = found
-        self.expected = expected
-        # Revisions are numbered, and only a later version's code has made one that we do not know.
-        self.is_newer = found is not None and found > expected
-        super().__init__(
-            f"the tables are at version {found}, made for a newer chatcore than this, of {expected}"
-            if self.is_newer
-            else f"the tables are at version {found or 'none'}, not {expected}: run a migration"
-        )
 
 
 def require_schema_name(name: str) -> str:
@@ -80,6 +53,9 @@ def engine_for(dsn: str) -> AsyncEngine:
 
     Nothing is prepared for later: a pooler may stand between, and nothing here runs twice.
     """
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=functools.partial(connect, dsn, statement_cache_size=0),
@@ -130,40 +106,6 @@ async def _insist(engine: AsyncEngine, schema: str, revision: str) -> str:
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def head() -> str:
-    """Return the revision this code expects."""
-    return str(ScriptDirectory(str(_SCRIPTS)).get_current_head())
-
-
-async def require_head(database: Database) -> None:
-    """Check that this code may work on the tables: they are its own, or newer and say so.
-
-    The newer ones are those of the next version, while processes are replaced one by one.
-
-    Raises:
-        SchemaOutdated: They are missing, older, or too new.
-        StorageUnavailable: The database did not answer.
-    """
-    found = await _read(database, _version, {}, "version_num")
-    if found == head():
-        return
-    if not await _read(database, _may_serve, {"head": head()}, "may_serve"):
-        raise SchemaOutdated(None if found is None else str(found), head())
-
-
-async def _read(
-    database: Database, query: sa.Select[Any], values: dict[str, object], column: str
-) -> object:
-    """Return one value; None without its row or without its table."""
-    try:
-        row = await database.fetch_one(query, values)
-    except StorageUnavailable as error:
-        if asyncpg.UndefinedTableError.__name__ in str(error):
-            return None
-        raise
-    return None if row is None else row[column]
-
-
 def _told(error: sa.exc.DBAPIError) -> str:
     """Return what the driver raised, out of the two errors SQLAlchemy puts around it."""
     outer = error.orig or error
@@ -176,14 +118,17 @@ def _run(connection: sa.Connection, schema: str, revision: str) -> str:
     Raises:
         SchemaOutdated: They are newer, and do not.
     """
+    from alembic import command
+    from alembic.config import Config
+
     found = _current(connection, schema)
     if revision == "head" and found is not None and found > head():
         in_schema = connection.execution_options(schema_translate_map={None: schema})
-        if in_schema.scalar(_may_serve, {"head": head()}):
+        if in_schema.scalar(MAY_SERVE, {"head": head()}):
             return found
         raise SchemaOutdated(found, head())
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes.update(connection=connection, schema=schema, metadata=metadata)
     is_back = revision == "base" or revision.startswith("-")
     (command.downgrade if is_back else command.upgrade)(config, revision)
@@ -191,6 +136,8 @@ def _run(connection: sa.Connection, schema: str, revision: str) -> str:
 
 
 def _current(connection: sa.Connection, schema: str) -> str | None:
+    from alembic.migration import MigrationContext
+
     options = {"version_table_schema": schema}
     found = MigrationContext.configure(connection, opts=options).get_current_revision()
     connection.rollback()  # reading has begun a transaction, and migrating wants one of its own

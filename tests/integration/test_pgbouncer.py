@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from adapters.postgres import Database, migrate, require_head
-from adapters.postgres.migrate import head
+from adapters.postgres.schema_version import head
 from tests.integration.pooler import PROGRAM, SERVERS, left_prepared, pooled
 from tests.integration.talker import TALKS
 

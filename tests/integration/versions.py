@@ -21,7 +21,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from adapters.postgres.migrate import head
+from adapters.postgres.schema_version import head
 from tests.integration.served import ROOT, Done, Service, environment, until_ready
 
 HASTE = {"lease_seconds": 3.0, "pulse_seconds": 0.1, "sweep_seconds": 0.3}
