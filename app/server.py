@@ -6,6 +6,7 @@ May import: standard library, app, uvicorn.
 from __future__ import annotations
 
 import socket
+import time
 from functools import partial
 from importlib.util import find_spec
 from math import ceil
@@ -14,11 +15,15 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from app.lifecycle import GRACE_SECONDS
 from app.main import create_served_app, create_worker_app
 from app.settings import Settings, hand_to_workers
 
+# uvicorn takes a worker for hung that does not answer within five seconds, also before it can: one
+# that loads slowly would be killed and started again for ever.
+_LOAD_SECONDS = 120.0
 # Built on httptools, which has no wheels for some platforms.
 _PROTOCOL = "app.http.protocol:BoundedProtocol"
 
@@ -62,6 +67,25 @@ def _run_workers(settings: Settings, listener: socket.socket, drain_seconds: flo
 
 
 class _Workers(Multiprocess):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._loading: dict[Process, float] = {}
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace who ended or hangs, but not who still loads: that takes as long as it takes."""
+        if not any(self._is_loading(worker) for worker in self.processes):
+            super().keep_subprocess_alive()
+
+    def _is_loading(self, worker: Process) -> bool:
+        """Tell whether a worker has not answered yet since it was started, and may not have to."""
+        if worker not in self._loading:
+            worker.parent_conn.send(b"ping")
+            self._loading[worker] = time.monotonic() + _LOAD_SECONDS
+        if worker.parent_conn.poll():
+            worker.parent_conn.recv()
+            self._loading[worker] = 0.0
+        return worker.process.is_alive() and time.monotonic() < self._loading[worker]
+
     def terminate_all(self) -> None:
         """Close our copy of the socket too: while one is open, clients are let in and wait."""
         for listener in self.sockets:

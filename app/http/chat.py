@@ -23,7 +23,7 @@ from app.http.schemas import SendMessageRequest
 from app.http.views import ChatReply
 from chatcore import Answer, ChatService, OnBusy, TurnReader
 
-Straight = Callable[[Request[Any, Any, Any]], Awaitable[Response[ChatReply]]]
+Straight = Callable[[Request[Any, Any, Any]], Awaitable[Response[ChatReply] | None]]
 
 
 @post(
@@ -74,7 +74,9 @@ def straight_to_chat(authenticator: Authenticator, service: ChatService) -> Stra
         service: Asks.
     """
 
-    async def answer(request: Request[Any, Any, Any]) -> Response[ChatReply]:
+    async def answer(request: Request[Any, Any, Any]) -> Response[ChatReply] | None:
+        if request.method != "POST":
+            return None  # the router answers OPTIONS itself
         owner_id = await authenticator.authenticate(request.scope["headers"])
         await require_json(request, send_message)
         await idempotency.require_one_key(request, send_message)

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -187,3 +188,20 @@ async def test_one_key_in_two_processes(
     assert {status for status, _ in answers} == {200}
     assert len({str(body) for _, body in answers}) == 1
     assert len(provider.requests) == 1
+
+
+async def test_slow_workers_are_waited_for(
+    postgres_url: str, empty_schema: str, provider: Provider, tmp_path: Path
+) -> None:
+    """On a machine where a process takes long to load, the service with several still comes up."""
+    slow = 'import sys, time; "--multiprocessing-fork" in sys.orig_argv and time.sleep(11)'
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    settings = {
+        "DATABASE_URL": postgres_url,
+        "DATABASE_SCHEMA": empty_schema,
+        "OPENAI_BASE_URL": provider.base_url,
+        "OPENAI_MODEL": "test-model",
+        "PYTHONPATH": str(tmp_path),
+    }
+    async with serving(WORKERS="2", **settings) as service:
+        assert (await service.ask("Hello"))[0] == 200
