@@ -7,16 +7,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --require-hashes
 PYTEST := $(BIN)/python -m pytest
+# Tests wait for processes as much as they compute, so there is room for more of them than cores.
+# Each job has a PostgreSQL of its own. One after the other: make test JOBS=0
+JOBS := $(shell expr 2 + $$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN))
+SIDE_BY_SIDE := -n $(JOBS) --dist worksteal
 MINUTES := 60
 SEED := 1
 OUT := build/chaos
+REPORT := build/performance.md
 RUN_READY := $(VENV)/.run-installed
+BENCH_READY := $(VENV)/.bench-installed
 DEV_READY := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run test lint types fmt contract integration docs survive chaos measure \
-  openapi pins check clean
+  bench ratio openapi pins check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,14 +32,14 @@ install: $(DEV_READY) ## Install all that tests and checks need into .venv
 run: $(RUN_READY) ## Start the service on this machine (installs what it needs)
 	@$(BIN)/python -m app serve
 
-test: $(DEV_READY) ## Run all tests, with coverage
-	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
+test: $(DEV_READY) ## Run all tests, with coverage: make test JOBS=4
+	@$(PYTEST) $(SIDE_BY_SIDE) --cov --cov-report=term-missing:skip-covered
 
 contract: $(DEV_READY) ## Run the contract suites only
-	@$(PYTEST) tests/contract
+	@$(PYTEST) $(SIDE_BY_SIDE) tests/contract
 
 integration: $(DEV_READY) ## Run the tests against real parts only
-	@$(PYTEST) tests/integration
+	@$(PYTEST) $(SIDE_BY_SIDE) tests/integration
 
 docs: $(DEV_READY) ## Run the code in the documents
 	@$(PYTEST) tests/docs
@@ -59,7 +65,13 @@ chaos: $(DEV_READY) ## The same for long: make chaos MINUTES=60 SEED=1 OUT=folde
 measure: $(DEV_READY) ## Measure what happens when things go wrong, at production's settings
 	@$(BIN)/python -m tests.chaos measure
 
-check: lint types test survive ## Run everything that CI runs
+bench: $(BENCH_READY) ## Compare with the peer and the limit: make bench REPORT=docs/performance.md
+	@$(BIN)/python -m benchmarks run --out $(REPORT) --raw build/bench.json
+
+ratio: $(BENCH_READY) ## Check in a minute that the peer still needs five times the CPU
+	@$(BIN)/python -m benchmarks check
+
+check: lint types test survive ratio ## Run everything that CI runs
 
 openapi: $(DEV_READY) ## Write docs/openapi.json anew
 	@$(BIN)/python -m app openapi > docs/openapi.json.new
@@ -67,7 +79,7 @@ openapi: $(DEV_READY) ## Write docs/openapi.json anew
 
 pins: ## Write requirements/*.txt anew from the .in files (needs uv)
 	@command -v uv > /dev/null || { echo "make pins needs uv" >&2; exit 1; }
-	@for name in run local dev; do \
+	@for name in run local bench dev; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
@@ -97,9 +109,14 @@ $(RUN_READY): requirements/local.txt requirements/model.txt | $(BIN)/python
 	@$(PIP) -r requirements/model.txt
 	@touch $@
 
-# What the tests need contains what the service needs.
+$(BENCH_READY): requirements/bench.txt | $(BIN)/python
+	@echo "installing what the benchmarks need into $(VENV), about a minute ..."
+	@$(PIP) -r requirements/bench.txt
+	@touch $@
+
+# What the tests need contains what the service and the benchmarks need.
 $(DEV_READY): requirements/dev.txt requirements/model.txt | $(BIN)/python
 	@echo "installing what tests and checks need into $(VENV), about a minute ..."
 	@$(PIP) -r requirements/dev.txt
 	@$(PIP) -r requirements/model.txt
-	@touch $(RUN_READY) $@
+	@touch $(RUN_READY) $(BENCH_READY) $@

@@ -233,6 +233,14 @@ def test_make_targets_exist(document: Path) -> None:
     assert named_targets(document.read_text("utf-8")) - make_targets() == set()
 
 
+def test_everything_is_checked_for_every_change() -> None:
+    """What `make check` runs, .ci/run runs too, in an order of its own."""
+    makefile, ci = (ROOT / "Makefile").read_text("utf-8"), (ROOT / ".ci" / "run").read_text("utf-8")
+    (checked,) = re.findall(r"^check: (.*?) ##", makefile, re.MULTILINE)
+    called = " ".join(re.findall(r"^make (.*)$", ci, re.MULTILINE))
+    assert set(checked.split()) - set(called.split()) == set()
+
+
 def test_unknown_make_targets_are_found() -> None:
     """A target that is not in the Makefile is found in code, and prose is left alone."""
     text = "`make nothing`, to make sure: make no mistake\n\n```text\ncd x && make trouble\n```\n"

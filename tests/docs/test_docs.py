@@ -76,7 +76,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
     """Wait until the service answers that it is ready, and return its address."""
     for _ in range(START_SECONDS * 10):
         assert process.poll() is None, log.read_text("utf-8")
-        found = re.search(r'"event": "serving".*"address": "([^"]+)"', log.read_text("utf-8"))
+        found = re.search(r'"event": ?"serving".*"address": ?"([^"]+)"', log.read_text("utf-8"))
         if found and answers(f"{found[1]}/health/ready"):
             return found[1]
         time.sleep(0.1)

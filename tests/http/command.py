@@ -1,6 +1,6 @@
 """`python -m app` as a process of its own, and a model for it that does as it is told.
 
-May import: standard library.
+May import: standard library, tests.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+
+from tests.ports import kept_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-canary-key"
@@ -105,38 +107,32 @@ def fake_model() -> Iterator[str]:
     thread.join()
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 @contextmanager
 def serving(
     folder: Path, *command: str, **settings: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run serve until it answers; kill at the end what has not ended by then, workers too."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, *(command or ("-m", "app", "serve"))],
-        cwd=folder,
-        env=environment(PORT=str(port), **settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            if process.poll() is not None or answers(address):
-                break
-            time.sleep(0.1)
-        yield process, address
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    with kept_port() as port:
+        process = subprocess.Popen(
+            [sys.executable, *(command or ("-m", "app", "serve"))],
+            cwd=folder,
+            env=environment(PORT=str(port), **settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(300):
+                if process.poll() is not None or answers(address):
+                    break
+                time.sleep(0.1)
+            yield process, address
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def answers(address: str) -> bool:

@@ -1,6 +1,6 @@
 """A real service in a process of its own that can be hindered: its log, its pace, its leases.
 
-May import: standard library, aiohttp, app, dependency_injector, tests.integration.
+May import: standard library, aiohttp, app, dependency_injector, tests.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from app import main as application
 from app.container import AppContainer
 from app.settings import Settings
 from tests.integration.served import ROOT, Service, environment, until_ready
+from tests.ports import kept_port
 
 STALL = signal.SIGUSR1
 """What to send a hindered process so that its event loop stands still for a while."""
@@ -53,29 +54,28 @@ async def hindered(
         sink: Where its standard output and error go; None: nowhere.
         before: What a shell does to itself before it becomes the service, such as `exec 2>&-`.
     """
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = int(taken.getsockname()[1])
     hindrance = json.dumps(
         {"policy": dict(policy or {}), "stall_seconds": stall_seconds, "narrow": narrow}
     )
-    process = await asyncio.create_subprocess_exec(
-        *("/bin/sh", "-c", f'{before}\nexec "$@"', "service"),
-        *(sys.executable, "-m", __spec__.name, hindrance),
-        cwd=ROOT,
-        env=environment(**settings, PORT=str(port)),
-        stdout=asyncio.subprocess.DEVNULL if sink is None else sink,
-        stderr=asyncio.subprocess.DEVNULL if sink is None else sink,
-    )
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, read_bufsize=_LINE_BYTES) as client:
-        service = Service(process, f"http://127.0.0.1:{port}", client)
-        try:
-            await until_ready(service)
-            yield service
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+    with kept_port() as port:
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", f'{before}\nexec "$@"', "service"),
+            *(sys.executable, "-m", __spec__.name, hindrance),
+            cwd=ROOT,
+            env=environment(**settings, PORT=str(port)),
+            stdout=asyncio.subprocess.DEVNULL if sink is None else sink,
+            stderr=asyncio.subprocess.DEVNULL if sink is None else sink,
+        )
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, read_bufsize=_LINE_BYTES) as client:
+            service = Service(process, f"http://127.0.0.1:{port}", client)
+            try:
+                await until_ready(service)
+                yield service
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
 
 
 def main(hindrance: dict[str, Any]) -> int:

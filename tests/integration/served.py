@@ -1,13 +1,12 @@
 """A real service in a process of its own, for tests of the whole.
 
-May import: standard library, aiohttp.
+May import: standard library, aiohttp, tests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.ports import kept_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,27 +57,26 @@ async def serving(drain_seconds: float | None = None, /, **settings: str) -> Asy
         drain_seconds: How long turns may go on after SIGTERM; None: the default.
         settings: By the names of the environment variables.
     """
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = int(taken.getsockname()[1])
     hasty = f"import sys; from app.cli import serve; sys.exit(serve(drain_seconds={drain_seconds}))"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *(("-m", "app", "serve") if drain_seconds is None else ("-c", hasty)),
-        cwd=ROOT,
-        env=environment(PORT=str(port), **settings),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as client:
-        service = Service(process, f"http://127.0.0.1:{port}", client)
-        try:
-            await until_ready(service)
-            yield service
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await asyncio.wait_for(process.wait(), timeout=30)
+    with kept_port() as port:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *(("-m", "app", "serve") if drain_seconds is None else ("-c", hasty)),
+            cwd=ROOT,
+            env=environment(PORT=str(port), **settings),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as client:
+            service = Service(process, f"http://127.0.0.1:{port}", client)
+            try:
+                await until_ready(service)
+                yield service
+            finally:
+                if process.returncode is None:
+                    process.terminate()
+                await asyncio.wait_for(process.wait(), timeout=30)
 
 
 async def until_ready(service: Service) -> None:

@@ -169,7 +169,8 @@ async def test_a_slow_database(server: Postgres, database: str, provider: Provid
             doorway.delay_seconds = delay
             slow = await Times.of(lying.service)
             assert delay <= slow.admission < 3 * delay + 1
-            assert delay <= slow.end < 4 * delay + 2
+            # The reader may notice the last word a little late, and the time begins with that.
+            assert 0.9 * delay <= slow.end < 4 * delay + 2
             assert slow.gap < usual.gap + 0.1, (usual, slow)
 
 

@@ -209,6 +209,7 @@ async def test_root_in_an_open_folder_keeps_the_data_in_it(open_dir: Path) -> No
 
 
 @as_root
+@pytest.mark.usefixtures("postgres_url")  # a copy that the tests themselves need is made by then
 def test_root_runs_programs_from_a_private_folder(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

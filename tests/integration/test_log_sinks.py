@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.served import ROOT, environment
+from tests.ports import kept_port
 from tests.provider import Provider
 
 pytestmark = pytest.mark.postgres
@@ -42,35 +42,34 @@ async def test_nobody_reads_the_log(
     postgres_url: str, empty_schema: str, full_pipe: int, sink: str
 ) -> None:
     """The service starts, answers and ends in good order, whatever its log goes to."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = int(taken.getsockname()[1])
     before = "exec 1>&- 2>&-; " if sink == "closed" else ""
-    async with Provider() as provider:
-        process = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            before + 'exec "$@"',
-            "sh",
-            *(sys.executable, "-m", "app", "serve"),
-            cwd=ROOT,
-            env=environment(
-                PORT=str(port),
-                DATABASE_URL=postgres_url,
-                DATABASE_SCHEMA=empty_schema,
-                OPENAI_BASE_URL=provider.base_url,
-            ),
-            stdout=full_pipe,
-            stderr=full_pipe,
-        )
-        try:
-            assert await _status(port, "GET", "/health/ready", tries=300) == 200
-            assert await _status(port, "POST", "/chat", '{"message": "hello"}') == 200
-            process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), EXIT_SECONDS) == 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+    with kept_port() as port:
+        async with Provider() as provider:
+            process = await asyncio.create_subprocess_exec(
+                "/bin/sh",
+                "-c",
+                before + 'exec "$@"',
+                "sh",
+                *(sys.executable, "-m", "app", "serve"),
+                cwd=ROOT,
+                env=environment(
+                    PORT=str(port),
+                    DATABASE_URL=postgres_url,
+                    DATABASE_SCHEMA=empty_schema,
+                    OPENAI_BASE_URL=provider.base_url,
+                ),
+                stdout=full_pipe,
+                stderr=full_pipe,
+            )
+            try:
+                assert await _status(port, "GET", "/health/ready", tries=300) == 200
+                assert await _status(port, "POST", "/chat", '{"message": "hello"}') == 200
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.wait_for(process.wait(), EXIT_SECONDS) == 0
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
 
 
 async def _status(port: int, method: str, path: str, body: str = "", *, tries: int = 1) -> int:

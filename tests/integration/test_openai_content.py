@@ -178,7 +178,7 @@ async def test_a_large_request_is_looked_through_quickly(
     """The time is linear in the request, also for texts and words that repeat themselves."""
     provider.script(error(400, "ab" * 30_000), error(400, '\\"' * 30_000))
     for mark in ("ab", '\\"'):
-        started = time.monotonic()
+        started = time.process_time()  # the clock would count what others do on the machine
         failure = await _fail(llm, _prompt(mark * 250_000), stream=False)
-        assert time.monotonic() - started < 2
+        assert time.process_time() - started < 2
         assert mark * 10 not in failure.detail

@@ -200,7 +200,7 @@ class OneStuckRepository(InMemoryChatRepository):
         lease_seconds: float,
         now: datetime,
     ) -> TakenTurn:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(5)
         raise StorageUnavailable
 
 
@@ -228,7 +228,7 @@ async def test_one_turn_holds_up_no_other_follower() -> None:
         last += gaps[-1]
         if isinstance(event, TurnEnded):
             break
-    assert max(gaps) < 0.3
+    assert max(gaps) < 2
     stuck.close()
     for made in (here, there):
         await made.service.close(timeout_seconds=0)
