@@ -49,11 +49,12 @@ def encode_event(event: TurnEvent) -> bytes:
     Everything but the first has an id: the place to go on from, `ReplyPosition` as text.
     """
     match event:
+        case ReplyDelta():  # each token, for each reader
+            data = msgspec.json.encode(_Delta(event.text))
+            return b"event: delta\nid: %b\ndata: %b\n\n" % (str(event.position).encode(), data)
         case TurnOpened():
             data = msgspec.json.encode(_Opened(event.session_id, event.turn_id))
             return _block("turn", data, retry=_RETRY_MILLISECONDS)
-        case ReplyDelta():
-            return _block("delta", msgspec.json.encode(_Delta(event.text)), place=event.position)
         case ReplyRestarted():
             return _block("restart", b"{}", place=event.position)
         case TurnEnded():

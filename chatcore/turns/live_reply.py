@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from contextlib import suppress
 
 from chatcore.errors import ChatError
 from chatcore.model.turn import Turn
@@ -33,9 +34,9 @@ class LiveReply:
 
     __slots__ = (
         "__weakref__",
-        "_changed",
         "_pieces",
         "_starts",
+        "_waiting",
         "attempt",
         "end",
         "length",
@@ -51,7 +52,7 @@ class LiveReply:
         self.readers = 0
         self._pieces: list[str] = []
         self._starts: list[int] = []
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def append(self, text: str) -> None:
         """Add the next piece."""
@@ -94,11 +95,41 @@ class LiveReply:
         begun = self._pieces[first][offset - self._starts[first] :]
         return "".join([begun, *self._pieces[first + 1 : last]])[:limit]
 
-    async def changed(self) -> None:
-        """Wait until anything is different. Look first, then wait, with nothing awaited between."""
-        await self._changed.wait()
+    async def changed(self, *, within_seconds: float | None = None) -> None:
+        """Wait until anything is different. Look first, then wait, with nothing awaited between.
+
+        Done for each token and each reader: a future and a timer cost half of what an event and
+        `asyncio.timeout` do.
+
+        Args:
+            within_seconds: Longest wait; None: for as long as it takes.
+
+        Raises:
+            TimeoutError: Nothing was in that time.
+        """
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._waiting.append(waiter)
+        timer = None
+        if within_seconds is not None:
+            timer = loop.call_later(within_seconds, _give_up, waiter)
+        try:
+            await waiter
+        except BaseException:
+            with suppress(ValueError):
+                self._waiting.remove(waiter)
+            raise
+        finally:
+            if timer:
+                timer.cancel()
 
     def _tell(self) -> None:
-        # Whoever waits holds the old event; whoever comes later finds a new one.
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

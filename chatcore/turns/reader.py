@@ -6,7 +6,6 @@ chatcore.model, chatcore.turns.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Self
 
@@ -97,8 +96,7 @@ class TurnReader(AsyncIterator[TurnEvent]):
             if event is not None:
                 return event
             try:
-                async with asyncio.timeout(within_seconds):
-                    await self._live.changed()
+                await self._live.changed(within_seconds=within_seconds)
             except TimeoutError:
                 return None
         return None

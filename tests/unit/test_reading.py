@@ -29,6 +29,7 @@ from chatcore import (
     TurnReader,
     TurnStatus,
 )
+from chatcore.turns.live_reply import LiveReply
 from chatcore.turns.reader import PIECE_MAX_CHARS
 from tests.builders import ANNA, BEN, Bench, bench, until_running
 
@@ -82,6 +83,24 @@ async def test_ids_come_before_the_model_says_anything() -> None:
     assert isinstance(await reader.next_event(within_seconds=0), TurnOpened)
     assert await reader.next_event(within_seconds=0.01) is None
     await made.service.close(timeout_seconds=0)
+
+
+async def test_who_waited_in_vain_leaves_nothing_behind() -> None:
+    """However often a reader looks at a silent reply, or leaves it, nothing piles up."""
+    live = LiveReply()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await live.changed(within_seconds=0.001)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await live.changed()
+    assert live._waiting == []
+    waiting = [asyncio.create_task(live.changed(within_seconds=5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    live.append("text")
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in done] == [type(None), asyncio.CancelledError, type(None)]
 
 
 @pytest.mark.parametrize("offset", range(len(TEXT) + 1))
