@@ -5,6 +5,8 @@ May import: standard library, app, chatcore.
 
 from __future__ import annotations
 
+from logging import DEBUG
+
 from app.logs import get_logger
 from chatcore import LLMError, TurnEnd, TurnObserver, TurnRef, TurnStatus
 
@@ -17,7 +19,8 @@ class StructlogTurnObserver(TurnObserver):
 
     def turn_admitted(self, turn: TurnRef, *, repeated: bool) -> None:
         """Log that a question was stored, or recognised."""
-        self._log.debug("turn_admitted", **_ids(turn), repeated=repeated)
+        if self._log.is_enabled_for(DEBUG):  # else its ids would be made into text for nothing
+            self._log.debug("turn_admitted", **_ids(turn), repeated=repeated)
 
     def attempt_failed(self, turn: TurnRef, error: LLMError, *, will_retry: bool) -> None:
         """Log why a call of the model failed, with the provider's own words, bounded."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -160,7 +161,7 @@ class Database:
 
     async def _insist(self, run: Callable[[Any, float], Awaitable[_T]]) -> _T:
         """Run something on a connection, and again after what may pass."""
-        now = asyncio.get_running_loop().time
+        now = time.monotonic
         give_up_at = now() + _STATEMENT_SECONDS
         for tries_left in reversed(range(_TRIES)):
             try:

@@ -5,7 +5,7 @@ May import: standard library, sqlalchemy.
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -81,5 +81,5 @@ class Transaction:
 
 
 def seconds_left(give_up_at: float) -> float:
-    """Return the seconds that are left: a few at least, so that a try is one."""
-    return max(give_up_at - asyncio.get_running_loop().time(), _LEAST_SECONDS)
+    """Return the seconds until a monotonic time: a few at least, so that a try is one."""
+    return max(give_up_at - time.monotonic(), _LEAST_SECONDS)
