@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
-from chatcore.model.message import Quote
+from chatcore.model.message import Quote, TurnStatus
 from chatcore.model.turn import Turn
 
 
@@ -103,3 +103,13 @@ class Admission:
     window: tuple[WindowMessage, ...] = ()
     repeated: bool = False
     superseded: TurnId | None = None
+
+    @property
+    def is_to_run(self) -> bool:
+        """Whether whoever asked for it is to run the turn.
+
+        Not if an earlier call does; nor if the store's answer got lost, was asked for again, and
+        came when the lease was over and somebody else had taken the turn over, or ended it.
+        """
+        turn = self.turn
+        return not self.repeated and turn.attempt == 1 and turn.status is TurnStatus.RUNNING

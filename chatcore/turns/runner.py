@@ -173,7 +173,7 @@ class TurnRunner:
     async def _live(self, new: NewTurn, begun: asyncio.Future[Begun]) -> None:
         try:
             admission = await self._admit(new)
-            turn = None if admission.repeated else self._enter(new, admission)
+            turn = self._enter(new, admission) if admission.is_to_run else None
         except BaseException as error:
             begun.set_exception(error if isinstance(error, Exception) else ServiceStopping())
             if not isinstance(error, Exception):

@@ -6,7 +6,8 @@ May import: standard library, adapters, chatcore, pytest, tests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -257,6 +258,46 @@ async def test_latecomers_are_handed_over_too() -> None:
     assert made.llm.requests == []
     assert len(await repository.abandoned(limit=5)) == 1
     assert made.service._runner._pulse._turns == set()
+
+
+class LateAnswer(InMemoryChatRepository):
+    """Admits at once, and says so when the lease is over and others have looked."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        super().__init__(monotonic=lambda: self.now)
+
+    async def admit(self, new: NewTurn) -> Admission:
+        admission = await super().admit(new)
+        self.now += 100
+        assert self.meanwhile is not None
+        await self.meanwhile()
+        turn = await self.turn(new.owner_id, new.session_id, new.turn_id)
+        return replace(admission, turn=replace(turn, attempts=()))
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_turn_taken_over_before_its_admission_is_known(is_over: bool) -> None:
+    """G7: a turn that others run or have ended by then is read, not asked for once more."""
+    repository = LateAnswer()
+    theirs = ScriptedAnswer(("the", 0 if is_over else 0.3, "irs"))
+    other = bench(ScriptedLLM([theirs]), repository=repository, policy=QUICK, first_id=1000)
+    made = bench(ScriptedLLM(["never asked"]), repository=repository, policy=QUICK)
+
+    async def meanwhile() -> None:
+        await other.service.start()
+        while ("completed" if is_over else "taken over") not in other.notices:
+            await asyncio.sleep(0)
+
+    repository.meanwhile = meanwhile
+    async with asyncio.timeout(5):
+        answer = await made.service.send(ANNA, "hello")
+    assert (answer.text, answer.repeated) == ("theirs", False)
+    assert isinstance(made.llm, ScriptedLLM)
+    assert made.llm.requests == []
+    for one in (made, other):
+        await one.service.close(timeout_seconds=0)
 
 
 async def test_stopped_turn_is_not_asked_for_again() -> None:
