@@ -66,6 +66,7 @@ class TurnUseCases:
             TurnFailed: No whole reply came; the question is kept with its failed turn.
             TurnLost: The session was erased meanwhile.
             ServiceStopping: The process is shutting down.
+            ServiceOverloaded: It runs as many turns as it may. Nothing was stored.
             StorageUnavailable: The store did not answer.
         """
         asked = Asked(
@@ -138,6 +139,7 @@ class TurnUseCases:
             SessionBusy: Another turn of the session is running.
             IdempotencyKeyReused: The key was used for something else.
             ServiceStopping: The process is shutting down.
+            ServiceOverloaded: It runs as many turns as it may. Nothing was stored.
             StorageUnavailable: The store did not answer.
         """
         question = await self._turns.question(owner_id, session_id, message_id)
@@ -206,7 +208,7 @@ class TurnUseCases:
         begun = await asyncio.shield(self._runner.begin(new))
         turn = begun.admission.turn
         if begun.live is None:
-            return open_reader(self._runner, turn, repeated=True)
+            return open_reader(self._runner, turn, repeated=begun.admission.repeated)
         return TurnReader(begun.live, session_id=turn.session_id, turn_id=turn.id)
 
     async def start(self) -> None:
