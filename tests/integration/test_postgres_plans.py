@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from adapters.postgres import migrate
+from adapters.postgres import Database, PostgresChatRepository, migrate
 from chatcore import TurnRef
+from chatcore.testing.builders import an_owner, completed, new_turn, ref_of
 from tests.integration.crowd import OTHERS, TURNS, fill
 from tests.integration.plans import (
     GROWS,
@@ -47,6 +48,38 @@ async def test_costs_are_flat(
     nodes = nodes_run(plan)
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
     assert sum(map(rows_looked_at, nodes)) <= MOST_ROWS, nodes
+
+
+_ROWS_READ = """
+SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))
+  FROM pg_stat_user_tables WHERE schemaname = $1
+"""
+
+
+async def test_costs_are_flat_from_the_first_turn_on(postgres_url: str, empty_schema: str) -> None:
+    """G13: nobody has analysed the tables yet, and a connection keeps the plans it made for them.
+
+    All by one owner, as where nobody logs in. Foreign keys have plans of their own, which count.
+    """
+    await migrate(postgres_url, schema=empty_schema)
+    admin = await asyncpg.connect(postgres_url, server_settings={"search_path": empty_schema})
+    for table in ("chat_sessions", "turns", "messages", "attempts"):
+        await admin.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    database = Database(postgres_url, schema=empty_schema, pool_size=1)
+    await database.open()
+    repository, owner, rounds = PostgresChatRepository(database), an_owner(), 150
+    for _ in range(rounds):
+        admission = await repository.admit(new_turn(owner))
+        await repository.finish(ref_of(admission), completed("one"))
+        admission = await repository.admit(new_turn(owner, admission.turn.session_id))
+        await repository.finish(ref_of(admission), completed("two"))
+    await database.close()  # whereupon the server counts what was read
+    read = 0
+    while read < rounds:
+        read = int(await admin.fetchval(_ROWS_READ, empty_schema))
+        await asyncio.sleep(0.05)
+    await admin.close()
+    assert read / (2 * rounds) < 30
 
 
 @pytest.mark.parametrize("planned_for", ["custom", "generic"])
