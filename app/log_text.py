@@ -47,7 +47,9 @@ class Mask:
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        spellings = {*secrets, *map(unquote, secrets)}
+        plain = {*secrets, *map(unquote, secrets)}
+        # And as they stand in a line of JSON.
+        spellings = plain | {_encode(safe(secret)).decode()[1:-1] for secret in plain}
         long_enough = [secret for secret in spellings if len(secret) >= _SECRET_MIN_CHARS]
         # A longer one may hold a shorter one.
         self._secrets = sorted(long_enough, key=len, reverse=True)
@@ -120,7 +122,8 @@ _LEADING = frozenset({"time", "level", "event"})
 
 
 def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float)
+    # Of no other kind, such as numbers of a library's own, which the encoder would refuse.
+    return value is None or type(value) in (bool, int, float)
 
 
 def _quoted(text: str) -> str:

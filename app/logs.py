@@ -107,7 +107,11 @@ class Logs:
                 self._write("".join(f"{line}\n" for line in lines))
 
     def _line(self, event: MutableMapping[str, Any]) -> str:
-        line = render({"time": time.time(), **event}, as_json=self._as_json)
+        try:
+            line = render({"time": time.time(), **event}, as_json=self._as_json)
+        except Exception:  # noqa: BLE001  # one event that cannot be shown must not end all logging
+            broken = {"level": "error", "event": "log_line_broken", "of": safe(event.get("event"))}
+            line = render({"time": time.time(), **broken}, as_json=self._as_json)
         return self._mask.hide(line)
 
 

@@ -73,8 +73,13 @@ class _Workers(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Replace who ended or hangs, but not who still loads: that takes as long as it takes."""
-        if not any(self._is_loading(worker) for worker in self.processes):
-            super().keep_subprocess_alive()
+        loading = [worker for worker in self.processes if self._is_loading(worker)]
+        self.processes = [worker for worker in self.processes if worker not in loading]
+        super().keep_subprocess_alive()
+        self.processes += loading
+        # A process that ended holds descriptors as long as anybody remembers it.
+        known = self._loading.items()
+        self._loading = {worker: until for worker, until in known if worker in self.processes}
 
     def _is_loading(self, worker: Process) -> bool:
         """Tell whether a worker has not answered yet since it was started, and may not have to."""

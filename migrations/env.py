@@ -37,8 +37,9 @@ def run(connection: Connection, schema: str, metadata: MetaData) -> None:
         if not inspect(connection).has_schema(schema):
             connection.execute(text(f'CREATE SCHEMA "{schema}"'))
         connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
-        # Whoever waits for a lock holds up all who come after; `migrate` tries again.
-        connection.execute(text("SET LOCAL lock_timeout = '3s'"))
+        # Whoever waits for a lock holds up all who come after: well below what a request waits for
+        # a connection. `migrate` tries again.
+        connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
         context.run_migrations()
 
 

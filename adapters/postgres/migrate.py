@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # Alembic keeps its context in globals of the process.
 _alembic_in_use = threading.Lock()
-_TRIES = 10
+_TRIES = 40
 # Deadlocks, and locks not given in time: PostgreSQL's documentation, appendix A, error codes.
 _IN_THE_WAY = ("40P01", "55P03")
 
@@ -102,7 +102,7 @@ async def _insist(engine: AsyncEngine, schema: str, revision: str) -> str:
         except sa.exc.DBAPIError as error:
             if not (tries_left and getattr(error.orig, "sqlstate", None) in _IN_THE_WAY):
                 raise
-        await asyncio.sleep(random.uniform(0.05, 0.5))  # noqa: S311
+        await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
     raise AssertionError("unreachable: the last try returns or raises")
 
 
@@ -120,19 +120,38 @@ def _run(connection: sa.Connection, schema: str, revision: str) -> str:
     """
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
-    found = _current(connection, schema)
-    if revision == "head" and found is not None and found > head():
-        in_schema = connection.execution_options(schema_translate_map={None: schema})
-        if in_schema.scalar(MAY_SERVE, {"head": head()}):
-            return found
-        raise SchemaOutdated(found, head())
+    if revision == "head" and (newer := _newer(connection, schema)):
+        return newer
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes.update(connection=connection, schema=schema, metadata=metadata)
     is_back = revision == "base" or revision.startswith("-")
-    (command.downgrade if is_back else command.upgrade)(config, revision)
+    try:
+        (command.downgrade if is_back else command.upgrade)(config, revision)
+    except CommandError:
+        # A newer version may have migrated since we looked.
+        connection.rollback()
+        if revision == "head" and (newer := _newer(connection, schema)):
+            return newer
+        raise
     return _current(connection, schema) or ""
+
+
+def _newer(connection: sa.Connection, schema: str) -> str | None:
+    """Return the tables' revision if it is newer than ours and lets us serve.
+
+    Raises:
+        SchemaOutdated: It is newer, and does not.
+    """
+    found = _current(connection, schema)
+    if found is None or found <= head():
+        return None
+    in_schema = connection.execution_options(schema_translate_map={None: schema})
+    if not in_schema.scalar(MAY_SERVE, {"head": head()}):
+        raise SchemaOutdated(found, head())
+    return found
 
 
 def _current(connection: sa.Connection, schema: str) -> str | None:

@@ -17,8 +17,6 @@ from typing import Any
 
 import asyncpg
 
-_IDLE_CHECKS = 4
-
 
 class Lent:
     """A connection that is lent: give it back, or give it up."""
@@ -71,12 +69,8 @@ class Pool:
             TimeoutError: All are lent, or none could be opened in this time.
             Whatever opening one raises.
         """
-        while self._idle:
-            lent = self._idle.pop()
-            if not lent.connection.is_closed():
-                self._lent.add(lent)
-                return lent
-            self._size -= 1
+        if (idle := self._take_idle()) is not None:
+            return idle
         async with asyncio.timeout(timeout_seconds):
             return await self._wait()
 
@@ -125,6 +119,8 @@ class Pool:
         if self._timer is not None:
             self._timer.cancel()
         self.expire()
+        while self._waiting:
+            self._wake_one()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 while self._size:
@@ -135,8 +131,22 @@ class Pool:
         for task in tuple(self._closing):
             task.cancel()
 
+    def _take_idle(self) -> Lent | None:
+        while self._idle:
+            lent = self._idle.pop()
+            if not lent.connection.is_closed():
+                self._lent.add(lent)
+                return lent
+            self._size -= 1
+        return None
+
     async def _wait(self) -> Lent:
-        while self._size >= self._max_size:
+        while not self._is_closed:
+            # Whoever was told of room may find it taken, and a connection given back meanwhile.
+            if (idle := self._take_idle()) is not None:
+                return idle
+            if self._size < self._max_size:
+                return await self._open()
             waiter: asyncio.Future[Lent | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             try:
@@ -146,7 +156,7 @@ class Pool:
                 raise
             if lent is not None:
                 return lent
-        return await self._open()
+        raise asyncpg.InterfaceError("the pool is closed")
 
     def _pass_on(self, waiter: asyncio.Future[Lent | None]) -> None:
         """Give what came too late for a waiter to the next one."""
@@ -159,8 +169,6 @@ class Pool:
             self.give_back(lent)
 
     async def _open(self) -> Lent:
-        if self._is_closed:
-            raise asyncpg.InterfaceError("the pool is closed")
         self._size += 1
         generation = self._generation
         try:
@@ -201,5 +209,5 @@ class Pool:
             self.give_up(self._idle.pop(0))
         self._timer = None
         if self._idle:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._idle_seconds / _IDLE_CHECKS, self._look_again)
+            due = self._idle[0].idle_since + self._idle_seconds
+            self._timer = asyncio.get_running_loop().call_at(due, self._look_again)

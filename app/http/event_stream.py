@@ -4,7 +4,7 @@ May import: standard library, app, chatcore, litestar.
 
 It holds a reader and nothing else: no transaction, no queue, nothing that a framework would clean
 up before the stream ends. A client that leaves ends its reader, never the turn (guarantee G5); one
-that reads slowly waits in its own `send`, and gets what came meanwhile as one piece.
+that reads slowly waits in its own `send`, and gets what came meanwhile in large pieces.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ class LiveReply:
             last = len(self._pieces)
         else:
             last = bisect_left(self._starts, offset + limit)
-        begun = self._pieces[first][offset - self._starts[first] :]
+        begins = offset - self._starts[first]
+        begun = self._pieces[first][begins : None if limit is None else begins + limit]
         return "".join([begun, *self._pieces[first + 1 : last]])[:limit]
 
     async def changed(self, *, within_seconds: float | None = None) -> None:

@@ -198,7 +198,7 @@ async def test_migration_waits_for_no_lock_long(postgres_url: str, empty_schema:
             await asyncio.sleep(1)
             assert not migrating.done()
             # Who comes after is let through once the migration gives up its place in the queue.
-            await reader.execute(f"SELECT FROM {empty_schema}.turns", timeout=6)
+            await reader.execute(f"SELECT FROM {empty_schema}.turns", timeout=1.5)
         assert await migrating == f"{int(head()) - 1:04d}"
     finally:
         await holder.close()

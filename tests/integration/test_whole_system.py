@@ -6,6 +6,8 @@ May import: standard library, pytest, tests.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -193,7 +195,10 @@ async def test_one_key_in_two_processes(
 async def test_slow_workers_are_waited_for(
     postgres_url: str, empty_schema: str, provider: Provider, tmp_path: Path
 ) -> None:
-    """On a machine where a process takes long to load, the service with several still comes up."""
+    """On a machine where a process takes long to load, the service with several still comes up.
+
+    And one that dies while another loads is replaced at once.
+    """
     slow = 'import sys, time; "--multiprocessing-fork" in sys.orig_argv and time.sleep(11)'
     (tmp_path / "sitecustomize.py").write_text(slow)
     settings = {
@@ -205,3 +210,17 @@ async def test_slow_workers_are_waited_for(
     }
     async with serving(WORKERS="2", **settings) as service:
         assert (await service.ask("Hello"))[0] == 200
+        for _ in range(2):
+            before = _workers(service)
+            os.kill(min(before), signal.SIGKILL)
+            async with asyncio.timeout(5):
+                while len(_workers(service) - before) < 1 or len(_workers(service)) < 2:
+                    await asyncio.sleep(0.1)
+
+
+def _workers(service: Service) -> set[int]:
+    pid = service.process.pid
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    children = {int(child) for child in text.split()}
+    names = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return {child for child, name in names.items() if b"--multiprocessing-fork" in name}

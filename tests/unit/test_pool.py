@@ -56,10 +56,11 @@ class Server:
         self.most = 0
         self.opened = 0
         self.refuses = False
+        self.hangs = False
 
     async def connect(self) -> Connection:
-        """Open one, which takes a moment."""
-        await asyncio.sleep(0)
+        """Open one, which takes a moment, or for ever."""
+        await (asyncio.Event().wait() if self.hangs else asyncio.sleep(0))
         if self.refuses:
             raise OSError("refused")
         self.open += 1
@@ -131,6 +132,40 @@ async def test_who_leaves_passes_on_the_room_for_one() -> None:
     first.cancel()
     assert (await second).connection.is_open
     assert first.cancelled()
+
+
+async def test_who_finds_the_room_taken_looks_for_what_was_given_back() -> None:
+    """Told of room, somebody quicker takes it, and another connection comes back: all at once."""
+    server = Server()
+    pool = pool_of(server)
+    first, second = await lend(pool), await lend(pool)
+    waiting = asyncio.create_task(lend(pool))
+    await asyncio.sleep(0)
+
+    async def lose() -> None:
+        first.connection.terminate()
+        pool.give_back(first)
+
+    async def give_back() -> None:
+        pool.give_back(second)
+
+    server.hangs = True
+    steps = (lose(), lend(pool, timeout_seconds=60), give_back())
+    _, quicker, _ = [asyncio.ensure_future(step) for step in steps]
+    assert await waiting is second
+    quicker.cancel()
+
+
+async def test_all_who_wait_are_told_of_the_end() -> None:
+    """When the pool closes, nobody waits until his own patience ends."""
+    pool = pool_of(Server(), size=1)
+    await lend(pool)
+    waiting = [asyncio.create_task(lend(pool, timeout_seconds=60)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await pool.close(timeout_seconds=0.01)
+    async with asyncio.timeout(1):
+        done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in done] == [asyncpg.InterfaceError] * 3
 
 
 @pytest.mark.parametrize("how", ["given up", "in a transaction", "closed by the server"])
