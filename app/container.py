@@ -25,6 +25,7 @@ from adapters.postgres import (
 )
 from adapters.system import SystemClock, UuidV7Source
 from app.http.auth import AnonymousAuthenticator
+from app.http.pressure import Pressure
 from app.lifecycle import StartFailed, Store
 from app.settings import Settings
 from app.turn_log import StructlogTurnObserver
@@ -137,6 +138,7 @@ def _make_policy(settings: Settings) -> ChatPolicy:
         # It is slow on a busy machine; see docs/adr/0006.
         whole_answers=not settings.uses_local_model,
         max_attempts=settings.llm_max_attempts,
+        max_running_turns=settings.max_running_turns or None,
         deadline_seconds=settings.turn_deadline_seconds,
         message_max_chars=settings.message_max_chars,
         quote_max_chars=settings.selected_text_max_chars,
@@ -163,6 +165,7 @@ class AppContainer(containers.DeclarativeContainer):
     repository = providers.Singleton(PostgresChatRepository, database)
     llm = providers.Singleton(_make_llm, settings)
     policy = providers.Singleton(_make_policy, settings)
+    pressure = providers.Singleton(Pressure, settings.provided.overload_lag_seconds)
     authenticator = providers.Singleton(AnonymousAuthenticator)
     chat_service = providers.Singleton(
         ChatService,

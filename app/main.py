@@ -18,6 +18,7 @@ from app.http.contract import openapi_config
 from app.http.edge import Edge
 from app.http.health import health, ready
 from app.http.messages import list_messages
+from app.http.pressure import pressure_guard
 from app.http.problems import answer_problem
 from app.http.revisions import edit, regenerate
 from app.http.sessions import erase_session, get_session, list_sessions, rename_session
@@ -34,12 +35,11 @@ _OWNED = [
     rename_session,
     erase_session,
     list_messages,
-    regenerate,
-    edit,
     get_turn,
     follow_turn,
     stop_turn,
 ]
+_REVISING = [regenerate, edit]
 
 
 def create_app(container: AppContainer, *, drain_seconds: float = DRAIN_SECONDS) -> Litestar:
@@ -56,12 +56,13 @@ def create_app(container: AppContainer, *, drain_seconds: float = DRAIN_SECONDS)
         route_handlers=[
             _asking(container, service),
             _owned_routes(container, service),
+            _revising(container, service),
             health,
             ready,
         ],
         dependencies={"lifecycle": Provide(lambda: lifecycle, sync_to_thread=False)},
         exception_handlers={Exception: answer_problem},
-        lifespan=[lambda _: _open(lifecycle)],
+        lifespan=[lambda _: _open(lifecycle), lambda _: container.pressure().measured()],
         openapi_config=openapi_config(),
         request_max_body_size=settings.body_max_bytes,
         logging_config=None,
@@ -77,7 +78,7 @@ def _asking(container: AppContainer, service: ChatService) -> Router:
     return Router(
         path="/",
         route_handlers=[send_message],
-        before_request=straight_to_chat(container.authenticator(), service),
+        before_request=straight_to_chat(container.authenticator(), service, container.pressure()),
         dependencies=_given(service),
     )
 
@@ -87,6 +88,15 @@ def _owned_routes(container: AppContainer, service: ChatService) -> Router:
         path="/",
         route_handlers=_OWNED,
         guards=[owner_guard(container.authenticator())],
+        dependencies=_given(service),
+    )
+
+
+def _revising(container: AppContainer, service: ChatService) -> Router:
+    return Router(
+        path="/",
+        route_handlers=_REVISING,
+        guards=[pressure_guard(container.pressure()), owner_guard(container.authenticator())],
         dependencies=_given(service),
     )
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from app.setting_row import Setting
 from app.setting_table import (
     ConversationSettings,
     DatabaseSettings,
     ModelSettings,
     ServerSettings,
-    Setting,
 )
 from app.setting_types import Secret
 

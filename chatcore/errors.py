@@ -16,6 +16,7 @@ May import: standard library.
     ├── TurnFailed                   the turn ended without a whole reply; the question is kept
     ├── StorageUnavailable           the store did not answer
     ├── ServiceStopping              the process is shutting down and admits nothing more
+    ├── ServiceOverloaded            the process has as much to do as it can; nothing was changed
     └── LLMError
         ├── LLMUnavailable           not reached, or broken on its side
         ├── LLMRateLimited           it asks us to slow down
@@ -23,12 +24,12 @@ May import: standard library.
         ├── LLMTimeout               silent for too long
         └── LLMIncomplete            the answer broke off or made no sense
 
-A code is part of the public contract: it never changes its meaning. The HTTP status is not decided
-here; it is one row in the HTTP adapter.
+A code is public: it never changes its meaning. The HTTP status is one row in the HTTP adapter.
 """
 
 from __future__ import annotations
 
+import random
 from uuid import UUID
 
 
@@ -95,12 +96,10 @@ class Conflict(ChatError):
 
 
 class SessionBusy(Conflict):
-    """A turn of the session is running; one runs at a time."""
+    """A turn of the session is running or, `is_abandoned`, waits for a process to take it over."""
 
     code = "session_busy"
     retryable = True
-    is_abandoned: bool
-    """Whether that turn is past its lease: it waits for a process to take it over."""
 
     def __init__(
         self, turn_id: UUID, *, retry_after_seconds: int = 1, is_abandoned: bool = False
@@ -149,13 +148,7 @@ class TurnFailed(ChatError):
     code = "turn_failed"
 
     def __init__(
-        self,
-        *,
-        session_id: UUID,
-        turn_id: UUID,
-        code: str,
-        retryable: bool,
-        repeated: bool = False,
+        self, *, session_id: UUID, turn_id: UUID, code: str, retryable: bool, repeated: bool = False
     ) -> None:
         self.session_id = session_id
         self.turn_id = turn_id
@@ -199,6 +192,17 @@ class ServiceStopping(ChatError):
         self.session_id = session_id
         self.turn_id = turn_id
         super().__init__("the service is stopping")
+
+
+class ServiceOverloaded(ChatError):
+    """The process has enough to do; nothing was changed. A crowd is told different times."""
+
+    code = "service_overloaded"
+    retryable = True
+
+    def __init__(self) -> None:
+        self.retry_after_seconds = random.randint(1, 3)  # noqa: S311
+        super().__init__("the service is overloaded")
 
 
 class LLMError(ChatError):

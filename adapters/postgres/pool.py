@@ -29,6 +29,33 @@ class Lent:
         self.idle_since = 0.0
 
 
+class _Queue:
+    """Those who wait for a connection, or for room to open one: first come, first served."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[Lent | None]] = deque()
+
+    def hand(self, lent: Lent | None) -> bool:
+        """Give the next one a connection, or None for room; whether somebody waits at all."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(lent)
+                return True
+        return False
+
+    async def wait(self, pass_on: Callable[[Lent | None], object]) -> Lent | None:
+        """Wait for either; who is cancelled in that very moment passes on what came too late."""
+        waiter: asyncio.Future[Lent | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                pass_on(waiter.result())
+            raise
+
+
 class Pool:
     """Connections that are opened when they are needed, and closed when nobody needs them.
 
@@ -56,8 +83,7 @@ class Pool:
         self._is_closed = False
         self._idle: list[Lent] = []
         self._lent: set[Lent] = set()
-        # Each waits for a connection, or for None: there is room to open one.
-        self._waiting: deque[asyncio.Future[Lent | None]] = deque()
+        self._queue = _Queue()
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._has_shrunk = asyncio.Event()
@@ -66,8 +92,7 @@ class Pool:
         """Lend a connection: the one used last, so that those beyond need fall asleep.
 
         Raises:
-            TimeoutError: All are lent, or none could be opened in this time.
-            Whatever opening one raises.
+            TimeoutError: None came back or could be opened in this time. Or what opening raises.
         """
         if (idle := self._take_idle()) is not None:
             return idle
@@ -81,13 +106,9 @@ class Pool:
         if is_stale or connection.is_closed() or connection.is_in_transaction():
             self.give_up(lent)
             return
+        if self._queue.hand(lent):
+            return
         self._lent.discard(lent)
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                self._lent.add(lent)
-                waiter.set_result(lent)
-                return
         lent.idle_since = asyncio.get_running_loop().time()
         self._idle.append(lent)
         if self._timer is None:
@@ -102,9 +123,10 @@ class Pool:
         if lent.connection.is_closed():
             self._make_room()
             return
-        task = asyncio.get_running_loop().create_task(self._close(lent.connection))
+        closing = _close(lent.connection, self._close_seconds)
+        task = asyncio.get_running_loop().create_task(closing)
         self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        task.add_done_callback(self._closed)
 
     def expire(self) -> None:
         """Lend none of the present connections again."""
@@ -119,8 +141,8 @@ class Pool:
         if self._timer is not None:
             self._timer.cancel()
         self.expire()
-        while self._waiting:
-            self._wake_one()
+        while self._queue.hand(None):
+            pass
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 while self._size:
@@ -147,24 +169,14 @@ class Pool:
                 return idle
             if self._size < self._max_size:
                 return await self._open()
-            waiter: asyncio.Future[Lent | None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            try:
-                lent = await waiter
-            except asyncio.CancelledError:
-                self._pass_on(waiter)
-                raise
+            lent = await self._queue.wait(self._pass_on)
             if lent is not None:
                 return lent
         raise asyncpg.InterfaceError("the pool is closed")
 
-    def _pass_on(self, waiter: asyncio.Future[Lent | None]) -> None:
-        """Give what came too late for a waiter to the next one."""
-        if not waiter.done() or waiter.cancelled():
-            return
-        lent = waiter.result()
+    def _pass_on(self, lent: Lent | None) -> None:
         if lent is None:
-            self._wake_one()
+            self._queue.hand(None)
         else:
             self.give_back(lent)
 
@@ -179,28 +191,14 @@ class Pool:
         self._lent.add(lent)
         return lent
 
-    async def _close(self, connection: Any) -> None:
-        try:
-            await connection.close(timeout=self._close_seconds)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection.terminate()
-        except BaseException:
-            connection.terminate()
-            raise
-        finally:
-            self._make_room()
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        self._make_room()
 
     def _make_room(self) -> None:
         self._size -= 1
         self._has_shrunk.set()
-        self._wake_one()
-
-    def _wake_one(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+        self._queue.hand(None)
 
     def _look_again(self) -> None:
         """Close what nobody has used for long, now and from time to time."""
@@ -211,3 +209,13 @@ class Pool:
         if self._idle:
             due = self._idle[0].idle_since + self._idle_seconds
             self._timer = asyncio.get_running_loop().call_at(due, self._look_again)
+
+
+async def _close(connection: Any, within_seconds: float) -> None:
+    try:
+        await connection.close(timeout=within_seconds)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
+    except BaseException:
+        connection.terminate()
+        raise

@@ -17,6 +17,8 @@ from app.http.body import StrictJson, read_struct, require_json
 from app.http.idempotency import IdempotencyKey
 from app.http.operations import AnswerOrStream
 from app.http.parameters import Owner, Service
+from app.http.pressure import Pressure
+from app.http.problems import Refused
 from app.http.replies import show_reply
 from app.http.responses import ALWAYS, OF_BODIES, OF_REPLIES, REPLAYED, problems
 from app.http.schemas import SendMessageRequest
@@ -62,7 +64,9 @@ async def send_message(
     return show_reply(reply)
 
 
-def straight_to_chat(authenticator: Authenticator, service: ChatService) -> Straight:
+def straight_to_chat(
+    authenticator: Authenticator, service: ChatService, pressure: Pressure
+) -> Straight:
     """Return what reads the arguments that `send_message` declares, and calls it with them.
 
     It is the hook `before_request` of that route. Litestar's own way there, through guards,
@@ -70,18 +74,23 @@ def straight_to_chat(authenticator: Authenticator, service: ChatService) -> Stra
     (docs/adr/0017).
 
     Args:
-        authenticator: Finds out the owner, before anything else is looked at.
+        authenticator: Finds out the owner, before anything of the request is looked at.
         service: Asks.
+        pressure: Refuses some before that: a refusal must cost next to nothing.
     """
 
     async def answer(request: Request[Any, Any, Any]) -> Response[ChatReply] | None:
         if request.method != "POST":
             return None  # the router answers OPTIONS itself
+        pressure.relieve()
         owner_id = await authenticator.authenticate(request.scope["headers"])
         await require_json(request, send_message)
         await idempotency.require_one_key(request, send_message)
+        body = await request.body()
+        if not body:
+            raise Refused("malformed_json", "The body is empty.")
         reply: Response[ChatReply] = await send_message.fn(
-            data=read_struct(await request.body(), SendMessageRequest),
+            data=read_struct(body, SendMessageRequest),
             owner_id=owner_id,
             chat_service=service,
             idempotency_key=request.headers.get(idempotency.HEADER),

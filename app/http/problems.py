@@ -93,6 +93,9 @@ PROBLEMS: Mapping[str, Row] = {
     "schema_outdated": Row(
         503, "Storage not ready", "The conversation store waits for a migration.", True, 30
     ),
+    "service_overloaded": Row(
+        503, "Service overloaded", "There is too much to do; nothing was stored.", True, 2
+    ),
     "service_stopping": Row(503, "Service stopping", "This process is shutting down.", True, 1),
     "chat_error": Row(500, "Internal error", "Something went wrong on our side."),
     "internal_error": Row(500, "Internal error", "Something went wrong on our side."),

@@ -34,6 +34,7 @@ OF_REPLIES = (
     "llm_rate_limited",
     "turn_interrupted",
     "service_stopping",
+    "service_overloaded",
     "llm_timeout",
 )
 """Codes of every route that has the model asked."""

@@ -28,6 +28,8 @@ class ChatPolicy:
         whole_answers: Whether the first attempt asks for a whole answer where nobody sees parts of
             it. Cheaper; but the model's limit for silence then covers the whole answer.
         max_attempts: How often the model may be asked for one turn, at least 1.
+        max_running_turns: Most turns that run in one process at a time, those being admitted
+            included; what comes beyond is refused. None: no limit.
         deadline_seconds: After this a turn is ended, whatever it is doing.
         lease_seconds: How long after its process's last sign of life a turn counts as abandoned.
         pulse_seconds: How often what came of running replies is written down, and how often replies
@@ -48,6 +50,7 @@ class ChatPolicy:
     max_tokens: int = 1024
     whole_answers: bool = True
     max_attempts: int = 2
+    max_running_turns: int | None = 1000
     deadline_seconds: float = 300.0
     lease_seconds: float = 15.0
     pulse_seconds: float = 0.25
@@ -65,6 +68,8 @@ class ChatPolicy:
         for name in ("max_tokens", "max_attempts", "message_max_chars", "quote_max_chars"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.max_running_turns is not None and self.max_running_turns < 1:
+            raise ValueError("max_running_turns must be at least 1, or None")
         for name in ("deadline_seconds", "lease_seconds", "pulse_seconds", "sweep_seconds"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")

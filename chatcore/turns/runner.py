@@ -22,7 +22,7 @@ from chatcore.turns.life import Life
 from chatcore.turns.live_reply import LiveReply
 from chatcore.turns.pulse import Pulse
 from chatcore.turns.quiet_observer import QuietObserver
-from chatcore.turns.running import Begun, Cut, RunningTurn, ref_of
+from chatcore.turns.running import Begun, RunningTurn, ref_of
 from chatcore.turns.running_turns import RunningTurns
 from chatcore.turns.sweeping import Sweeper
 from chatcore.turns.taking_over import TakingOver
@@ -69,7 +69,7 @@ class TurnRunner:
         self._pulse = Pulse(repository, observer=observer, policy=policy)
         self._tasks = Tasks()
         self.is_closing = False
-        self.turns = RunningTurns(self._pulse)
+        self.turns = RunningTurns(self._pulse, most=policy.max_running_turns)
         self._handing_over = HandingOver(self.turns, pulse=self._pulse, observer=observer)
         self.watcher = self._make_watcher(policy)
         self._life = self._make_life(self._make_asking(llm, clock, policy), clock, ids)
@@ -140,14 +140,17 @@ class TurnRunner:
 
         Raises:
             ServiceStopping: `drain` was called.
+            ServiceOverloaded: As many turns as may are running here, or being admitted.
         """
         if self.is_closing:
             raise ServiceStopping
         self.sweeper.note_work()
+        self.turns.places.take()
         begun: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
         # Whoever waits has the error; nobody waiting is no fault.
         begun.add_done_callback(lambda done: done.cancelled() or done.exception())
-        _ = self._tasks.spawn(self._live(new, begun), name=f"turn {new.turn_id.hex}")
+        task = self._tasks.spawn(self._live(new, begun), name=f"turn {new.turn_id.hex}")
+        task.add_done_callback(self.turns.places.give_back)
         return begun
 
     def live_of(self, turn: Turn) -> LiveReply:
@@ -206,8 +209,5 @@ class TurnRunner:
             # Nobody may have noticed yet; then it goes on here, or is out of the way.
             await self.sweeper.sweep((new.owner_id, new.session_id))
             admission = await self._repository.admit(new)
-        if admission.superseded is not None:
-            stopped = self.turns.find(new.owner_id, admission.superseded)
-            if stopped is not None:
-                stopped.cut(Cut.LOST)
+        self.turns.lose(new.owner_id, admission.superseded)
         return admission

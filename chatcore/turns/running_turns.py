@@ -13,6 +13,7 @@ from chatcore.model.ids import OwnerId, SessionId, TurnId
 from chatcore.model.prompt import Prompt
 from chatcore.model.turn import Turn, TurnRef
 from chatcore.turns.live_reply import LiveReply
+from chatcore.turns.places import Places
 from chatcore.turns.pulse import Pulse
 from chatcore.turns.running import Cut, RunningTurn
 
@@ -22,9 +23,14 @@ class RunningTurns:
 
     Args:
         pulse: The heartbeat of this process.
+        most: How many there may be at a time; None: as many as come.
+
+    Attributes:
+        places: Who wants to run a turn here takes one first, and gives it back afterwards.
     """
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, pulse: Pulse, *, most: int | None) -> None:
+        self.places = Places(most)
         self._pulse = pulse
         self._by_id: dict[tuple[OwnerId, TurnId], RunningTurn] = {}
         self._ended: WeakValueDictionary[TurnId, LiveReply] = WeakValueDictionary()
@@ -84,6 +90,12 @@ class RunningTurns:
         # It may have been taken over by ourselves: then that attempt is who is here.
         if self._by_id.get(key) is turn:
             del self._by_id[key]
+
+    def lose(self, owner_id: OwnerId, turn_id: TurnId | None) -> None:
+        """Have a turn end without an end, if it runs here: somebody else has stopped it."""
+        turn = None if turn_id is None else self.find(owner_id, turn_id)
+        if turn is not None:
+            turn.cut(Cut.LOST)
 
     def ended(self, turn: Turn) -> LiveReply:
         """Return the reply of a turn that has ended; all who read it meanwhile share it."""

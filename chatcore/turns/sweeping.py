@@ -35,6 +35,17 @@ class Successor(Protocol):
         """Whether this very attempt is running here: late with its heartbeat, but alive."""
         ...
 
+    @property
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether it can go on with one more."""
+        ...
+
+    @abstractmethod
+    def keep_room(self, count: int) -> None:
+        """Have it make room for so many, before it does anything new; 0: for none any more."""
+        ...
+
     @abstractmethod
     async def take_over(self, ref: TurnRef) -> TakenTurn:
         """Make the turn ours and go on with it.
@@ -101,6 +112,8 @@ class Sweeper:
     async def sweep(self, session: tuple[OwnerId, SessionId] | None = None) -> int:
         """Go on with abandoned turns, or end those that cannot go on.
 
+        Those there is no room for are left: to other processes, or to the next look.
+
         Args:
             session: Only the turn of this session; None: of all owners.
 
@@ -110,14 +123,22 @@ class Sweeper:
         Raises:
             StorageUnavailable: The store did not answer.
         """
-        found = await self._repository.abandoned(limit=_MOST_AT_ONCE, session=session)
-        handled = 0
-        # Several processes find the same turns at the same time: each begins with another.
-        for turn in random.sample(found, len(found)):
-            if self._is_closed:
-                break
-            if not self._successor.runs(turn.ref):
-                handled += await self._see_to(turn.ref, may_go_on=turn.may_go_on)
+        handled = left = 0
+        try:
+            found = await self._repository.abandoned(limit=_MOST_AT_ONCE, session=session)
+            # Several processes find the same turns at the same time: each begins with another.
+            for turn in random.sample(found, len(found)):
+                if self._is_closed:
+                    break
+                if self._successor.runs(turn.ref):
+                    continue
+                if turn.may_go_on and not self._successor.has_room:
+                    left += 1
+                else:
+                    handled += await self._see_to(turn.ref, may_go_on=turn.may_go_on)
+        finally:
+            if session is None:
+                self._successor.keep_room(left)
         return handled
 
     async def _see_to(self, ref: TurnRef, *, may_go_on: bool) -> bool:

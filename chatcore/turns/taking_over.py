@@ -5,6 +5,8 @@ May import: standard library, chatcore.model, chatcore.ports, chatcore.turns.
 
 from __future__ import annotations
 
+import asyncio
+
 from chatcore.model.journal import TakenTurn
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.turn import Turn, TurnRef
@@ -62,20 +64,43 @@ class TakingOver(Successor):
             return False
         return turn.is_moving_on or turn.ref.attempt == ref.attempt
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more turn may run here."""
+        return self._turns.places.is_any_free
+
+    def keep_room(self, count: int) -> None:
+        """Let abandoned turns have the next places, before new questions do."""
+        self._turns.places.keep(count)
+
     async def take_over(self, ref: TurnRef) -> TakenTurn:
         """Make an abandoned turn ours, and go on with it in a task of its own."""
+        self._turns.places.take_kept()
+        try:
+            taken = await self._take(ref)
+            task = self._go_on(taken)
+        except BaseException:
+            self._turns.places.give_back()
+            raise
+        task.add_done_callback(self._turns.places.give_back)
+        return taken
+
+    async def _take(self, ref: TurnRef) -> TakenTurn:
         await self._template.keep()
-        taken = await self._journal.take_over(
+        return await self._journal.take_over(
             ref,
             template=self._template.digest,
             stream=True,
             lease_seconds=self._policy.lease_seconds,
             now=self._clock.now(),
         )
+
+    def _go_on(self, taken: TakenTurn) -> asyncio.Task[None]:
+        ref = taken.ref
         live = self.known_reply(ref)
-        live.restart(taken.ref.attempt)
+        live.restart(ref.attempt)
         turn = self._turns.enter(
-            taken.ref,
+            ref,
             live=live,
             make_prompt=self._template.prompt(ref.turn_id, taken.text, taken.quote, taken.window),
             stream=True,
@@ -83,7 +108,7 @@ class TakingOver(Successor):
             seconds_left=taken.seconds_left,
         )
         turn.task = self._tasks.spawn(self._life.run(turn), name=f"turn {ref.turn_id}")
-        return taken
+        return turn.task
 
     def known_reply(self, ref: TurnRef) -> LiveReply:
         """Return the reply, which readers here may hold already, of a turn that was not ours."""

@@ -39,9 +39,9 @@ JournalPlace LLMDelta LLMEnded LLMError LLMEvent LLMIncomplete LLMPort LLMRateLi
 LLMReply LLMStarted LLMTimeout LLMUnavailable Message MessageId MessageNotFound MessagePage
 MessageSuperseded NewTurn NotFound OnBusy OwnerId PreparedRequest Prompt PromptMessage Question
 Quote ReplayedAttempt ReplyDelta ReplyJournal ReplyPosition ReplyRestarted RequestTemplate Role
-ServiceStopping SessionBusy SessionCursor SessionId SessionNotFound SessionPage SessionRepository
-StorageUnavailable TakenTurn Turn TurnEnd TurnEnded TurnEvent TurnFailed TurnId TurnLost
-TurnNotFound TurnObserver TurnOpened TurnReader TurnRef TurnRepository TurnStatus Usage
+ServiceOverloaded ServiceStopping SessionBusy SessionCursor SessionId SessionNotFound SessionPage
+SessionRepository StorageUnavailable TakenTurn Turn TurnEnd TurnEnded TurnEvent TurnFailed TurnId
+TurnLost TurnNotFound TurnObserver TurnOpened TurnReader TurnRef TurnRepository TurnStatus Usage
 WindowMessage build_prompt
 """
 ADAPTERS: dict[type, Callable[[], object]] = {

@@ -37,3 +37,10 @@ def test_a_database_may_fall_asleep(environment: dict[str, str], expected: float
     policy = AppContainer(settings=Settings.from_env(environment)).policy()
     assert policy.idle_sweep_seconds == expected
     assert policy.sweep_seconds == ChatPolicy().sweep_seconds
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", 1000), ("0", None), ("7", 7)])
+def test_the_number_of_turns_may_be_unlimited(value: str, expected: int | None) -> None:
+    """MAX_RUNNING_TURNS=0: no limit; unset: the usual one."""
+    settings = Settings.from_env({"MAX_RUNNING_TURNS": value})
+    assert AppContainer(settings=settings).policy().max_running_turns == expected

@@ -46,6 +46,7 @@ def test_defaults_of_the_policy_are_the_hexagons() -> None:
     assert found.history_messages == policy.history_messages
     assert found.llm_max_tokens == policy.max_tokens
     assert found.llm_max_attempts == policy.max_attempts
+    assert found.max_running_turns == policy.max_running_turns
     assert found.turn_deadline_seconds == policy.deadline_seconds
     assert found.message_max_chars == policy.message_max_chars
     assert found.selected_text_max_chars == policy.quote_max_chars
@@ -78,6 +79,8 @@ WRONG = {
     "LLM_TIMEOUT_SECONDS": ["0", "nan", "inf", "soon", "-5", "1e9"],
     "LLM_MAX_TOKENS": ["0"],
     "LLM_MAX_ATTEMPTS": ["0", "11"],
+    "MAX_RUNNING_TURNS": ["-1", "many", "0.5"],
+    "OVERLOAD_LAG_SECONDS": ["-0.1", "nan", "61"],
     "TURN_DEADLINE_SECONDS": ["0", "x"],
     "HISTORY_MESSAGES": ["-1", "1001"],
     "FRONTEND_URL": [
