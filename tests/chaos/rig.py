@@ -1,20 +1,18 @@
 """Everything together: replicas, proxies, a model, a database, clients; and how to end them.
 
-May import: standard library, aiohttp, tests.chaos.
+May import: standard library, aiohttp, tests.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import random
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from tests.chaos.postgres import Postgres
 from tests.chaos.provider import Provider
 from tests.chaos.proxy import Proxy
 from tests.chaos.visitor import Visitor
+from tests.ports import kept_port
 
 POLICY: dict[str, Any] = {
     "lease_seconds": 2.0,
@@ -39,7 +38,6 @@ POLICY: dict[str, Any] = {
 """What makes time pass quicker than in production, where a lease lasts 15 seconds."""
 _READY_SECONDS = 20.0
 _START_FAILED = 3
-_PORTS = itertools.count(20_000 + os.getpid() % 500 * 20)
 _SECRETS = {"LLM_TIMEOUT_SECONDS": "2", "LOG_LEVEL": "warning"}
 
 
@@ -142,6 +140,8 @@ class Rig:
         self._base_url = ""
         self._http: aiohttp.ClientSession | None = None
         self._visitors = 0
+        # Kept while a replica is down: else another rig's might get it, and with it our clients.
+        self._ports = ExitStack()
 
     async def open(self, *, start: bool = True) -> Rig:
         """Make the database and start everything."""
@@ -154,7 +154,7 @@ class Rig:
         for index in range(self._size):
             proxy = Proxy(self.postgres.socket_path)
             await proxy.start()
-            self.slots.append(Slot(index, proxy, _free_port()))
+            self.slots.append(Slot(index, proxy, self._ports.enter_context(kept_port())))
         if start:
             await asyncio.gather(*(self.start(slot) for slot in self.slots))
         return self
@@ -170,6 +170,7 @@ class Rig:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(slot.ended.wait(), 5)
             await slot.proxy.stop()
+        self._ports.close()
         await self.provider.stop()
         assert self._http is not None
         await self._http.close()
@@ -281,15 +282,3 @@ class Rig:
         slot.ended.set()
         if self.on_down is not None:
             self.on_down(slot)
-
-
-def _free_port() -> int:
-    """Return a port that nobody was given yet, outside of those the kernel hands out."""
-    for port in _PORTS:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no port is left")
