@@ -195,9 +195,12 @@ class Database:
         except asyncpg.PostgresError:
             pool.give_back(lent)
             raise
-        except BaseException:
+        except BaseException as error:
             # Late, cancelled or broken: whatever goes on in it, it is not ours to lend again.
-            pool.give_up(lent)
+            closing = pool.give_up(lent)
+            if closing is not None and isinstance(error, Exception):
+                # Who is told that it failed is told so, if that can be had soon, when it is over.
+                await asyncio.wait([closing])
             raise
         pool.give_back(lent)
         return result

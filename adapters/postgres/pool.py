@@ -114,19 +114,21 @@ class Pool:
         if self._timer is None:
             self._look_again()
 
-    def give_up(self, lent: Lent) -> None:
+    def give_up(self, lent: Lent) -> asyncio.Task[None] | None:
         """Close a connection, whatever is going on in it; a statement is cancelled at the server.
 
-        Returns at once: whoever had it has waited long enough.
+        Returns:
+            Done when the server has confirmed that, or has not in time; None: it was closed.
         """
         self._lent.discard(lent)
         if lent.connection.is_closed():
             self._make_room()
-            return
+            return None
         closing = _close(lent.connection, self._close_seconds)
         task = asyncio.get_running_loop().create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closed)
+        return task
 
     def expire(self) -> None:
         """Lend none of the present connections again."""

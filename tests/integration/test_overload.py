@@ -142,10 +142,10 @@ async def test_a_flood(
 ) -> None:
     """G1, G2: five times too many clients: who is admitted waits as if alone, nothing is lost.
 
-    The 90th percentile of all answers, under the flood, is below twice what the median of single
-    questions was; without a limit it would be five times that and more. A refusal takes less than
-    a third of an answer. What was answered is stored, once, and was asked of the model once; what
-    was refused is nowhere.
+    The 90th percentile of all answers, under the flood, is below three times what the median of
+    single questions was; without a limit it would be five times that and more. A refusal takes less
+    than a third of an answer. What was answered is stored, once, and was asked of the model once;
+    what was refused is nowhere.
     """
     settings = settings_of(postgres_url, schema, provider)
     async with serving(**settings, MAX_RUNNING_TURNS=str(PLACES)) as service:
@@ -160,7 +160,7 @@ async def test_a_flood(
             looking = group.create_task(look_around(service, flood))
             await asyncio.sleep(FLOOD_SECONDS)
             flood.is_over = True
-        assert quantiles(flood.admitted_seconds, n=10)[-1] < 2 * usual
+        assert quantiles(flood.admitted_seconds, n=10)[-1] < 3 * usual
         assert quantiles(flood.refused_seconds, n=10)[-1] < usual / 3
         assert looking.result() < usual / 3
         # It is kept busy meanwhile: what the model can answer in that time, but for a fifth.

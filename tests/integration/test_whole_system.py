@@ -213,7 +213,7 @@ async def test_slow_workers_are_waited_for(
         for _ in range(2):
             before = _workers(service)
             os.kill(min(before), signal.SIGKILL)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(9):  # one that loads needs more
                 while len(_workers(service) - before) < 1 or len(_workers(service)) < 2:
                     await asyncio.sleep(0.1)
 

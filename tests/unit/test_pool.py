@@ -278,7 +278,7 @@ async def _shuffle(choose: random.Random, size: int, users: int) -> None:
                 pool.give_up(lent)
                 raise
             in_use.discard(lent.connection)
-            end: Callable[[Lent], None] = choose.choice(
+            end: Callable[[Lent], object] = choose.choice(
                 [pool.give_back, pool.give_back, pool.give_up]
             )
             end(lent)
