@@ -48,9 +48,9 @@ def growth(rig: Rig, *, rounds: int) -> list[Step]:
     pages = {f"{n:,} of the owner": name for n, name in ((10, "few"), (10_000, "many"))}
     steps += [
         Step(
-            name=f"page of 50 sessions, {size}",
-            options=("-g", "-u", "/sessions?limit=50", "-e", '"items"', *_header(name)),
-            smallest=f"page of 50 sessions, {next(iter(pages))}",
+            name=f"page of 10 sessions, {size}",
+            options=("-g", "-u", "/sessions?limit=10", "-e", '"items"', *_header(name)),
+            smallest=f"page of 10 sessions, {next(iter(pages))}",
         )
         for size, name in pages.items()
     ]
@@ -95,7 +95,7 @@ def _steps_of_one(rig: Rig, sizes: dict[str, tuple[str, Group]]) -> list[Step]:
     steps = []
     for kind, options in (
         ("turn", ()),
-        ("page of 50 messages", ("-g", "-u", "/sessions/%S/messages?limit=50", "-e", '"items"')),
+        ("page of 10 messages", ("-g", "-u", "/sessions/%S/messages?limit=10", "-e", '"items"')),
     ):
         for size, (name, group) in sizes.items():
             sessions = str(group.write_ids(rig.folder / f"sessions-{group.digit}"))

@@ -125,8 +125,8 @@ class Plan:
         steps = growth(self._rig, rounds=self._few)
         note = (
             "One request at a time; ratios are taken round by round. The smallest session and the "
-            "smallest owner have ten messages and ten sessions: a fifth of a page, so that a whole "
-            "page must cost somewhat more."
+            "smallest owner have ten messages and ten sessions; pages hold ten, so that each shows "
+            "as much."
         )
         title = "When there is much: chatcore alone"
         self.sections.append(report.growth_section(title, self._rig.runs, steps, note))
