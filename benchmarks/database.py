@@ -122,6 +122,9 @@ _ADMIT: dict[str, str] = {
     "window_turns": str(HISTORY_MESSAGES // 2),
     "template": "repeat('0', 64)",
     "stream": "false",
+    "title": _quoted(QUESTION),
+    "client_id": _NULL,
+    "metadata": _NULL,
 }
 _FINISH: dict[str, str] = {
     "owner_id": "'public'",

@@ -36,9 +36,11 @@ from chatcore.model.event import (
     TurnEvent,
     TurnOpened,
 )
+from chatcore.model.feedback import Feedback, Rating
 from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
 from chatcore.model.journal import AbandonedTurn, Beat, JournalEntry, JournalPlace, TakenTurn
 from chatcore.model.message import Message, Quote, Role, TurnStatus
+from chatcore.model.metadata import Metadata, make_metadata
 from chatcore.model.page import MessagePage, SessionCursor, SessionPage
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.prompt import Prompt, PromptMessage
@@ -47,6 +49,7 @@ from chatcore.model.template import RequestTemplate
 from chatcore.model.turn import Answer, Attempt, AttemptOutcome, Turn, TurnEnd, TurnRef, Usage
 from chatcore.ports.chat_repository import ChatRepository
 from chatcore.ports.clock import Clock, IdSource
+from chatcore.ports.feedback_repository import FeedbackRepository
 from chatcore.ports.llm import (
     LLMDelta,
     LLMEnded,
@@ -78,6 +81,8 @@ __all__ = [
     "ChatSession",
     "Clock",
     "Conflict",
+    "Feedback",
+    "FeedbackRepository",
     "IdSource",
     "IdempotencyKeyReused",
     "InvalidInput",
@@ -100,6 +105,7 @@ __all__ = [
     "MessageNotFound",
     "MessagePage",
     "MessageSuperseded",
+    "Metadata",
     "NewTurn",
     "NotFound",
     "OnBusy",
@@ -109,6 +115,7 @@ __all__ = [
     "PromptMessage",
     "Question",
     "Quote",
+    "Rating",
     "ReplayedAttempt",
     "ReplyDelta",
     "ReplyJournal",
@@ -143,4 +150,5 @@ __all__ = [
     "Usage",
     "WindowMessage",
     "build_prompt",
+    "make_metadata",
 ]

@@ -11,14 +11,25 @@ from chatcore.ports.clock import Clock, IdSource
 from chatcore.ports.llm import LLMPort
 from chatcore.ports.turn_observer import TurnObserver
 from chatcore.turns.runner import TurnRunner
+from chatcore.use_cases.asking_once import OnceUseCases
 from chatcore.use_cases.following import FollowingUseCases
+from chatcore.use_cases.keeping import KeepingUseCases
 from chatcore.use_cases.parts import Parts
 from chatcore.use_cases.replay import ReplayUseCases
+from chatcore.use_cases.revising import RevisingUseCases
 from chatcore.use_cases.sessions import SessionUseCases
 from chatcore.use_cases.turns import TurnUseCases
 
 
-class ChatService(TurnUseCases, FollowingUseCases, ReplayUseCases, SessionUseCases):
+class ChatService(
+    TurnUseCases,
+    RevisingUseCases,
+    FollowingUseCases,
+    KeepingUseCases,
+    OnceUseCases,
+    ReplayUseCases,
+    SessionUseCases,
+):
     """Owns conversations: takes a question, keeps it, asks the model, keeps the answer.
 
     Args:
@@ -51,6 +62,9 @@ class ChatService(TurnUseCases, FollowingUseCases, ReplayUseCases, SessionUseCas
         )
         parts = Parts(repository=repository, runner=runner, clock=clock, ids=ids, policy=policy)
         TurnUseCases.__init__(self, parts)
+        RevisingUseCases.__init__(self, parts)
         FollowingUseCases.__init__(self, parts)
+        KeepingUseCases.__init__(self, parts)
+        OnceUseCases.__init__(self, parts, llm=llm)
         ReplayUseCases.__init__(self, repository=repository, llm=llm)
         SessionUseCases.__init__(self, repository=repository, clock=clock)

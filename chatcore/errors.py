@@ -80,11 +80,11 @@ class TurnNotFound(NotFound):
 
 
 class MessageNotFound(NotFound):
-    """No message with this id is in this session of this owner."""
+    """No message with this id, or this name, is in this session of this owner."""
 
     code = "message_not_found"
 
-    def __init__(self, message_id: UUID) -> None:
+    def __init__(self, message_id: UUID | None = None) -> None:
         self.message_id = message_id
         super().__init__("no such message")
 

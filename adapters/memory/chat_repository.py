@@ -13,12 +13,15 @@ from collections.abc import Callable
 
 from chatcore import ChatRepository
 
+from .feedback_repository import InMemoryFeedback
 from .reply_journal import InMemoryJournal
 from .session_repository import InMemorySessions, Tombstone
 from .turn_repository import InMemoryTurns
 
 
-class InMemoryChatRepository(InMemoryTurns, InMemoryJournal, InMemorySessions, ChatRepository):
+class InMemoryChatRepository(
+    InMemoryTurns, InMemoryJournal, InMemorySessions, InMemoryFeedback, ChatRepository
+):
     """Conversation storage that lives as long as the process.
 
     Args:

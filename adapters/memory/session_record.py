@@ -11,6 +11,7 @@ from datetime import datetime
 
 from chatcore import (
     ChatSession,
+    Feedback,
     Message,
     MessageId,
     NewTurn,
@@ -26,10 +27,11 @@ from .turn_record import TurnRecord, pending_attempt
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SessionRecord:
-    """One session with its turns, oldest first."""
+    """One session with its turns, oldest first, and what is thought of their messages."""
 
     session: ChatSession
     turns: list[TurnRecord] = field(default_factory=list)
+    feedback: dict[MessageId, Feedback] = field(default_factory=dict)
 
     @classmethod
     def opened_by(cls, new: NewTurn) -> SessionRecord:
@@ -59,6 +61,11 @@ class SessionRecord:
         message = next(said, None)
         return None if message is None else self.find(message.turn_id)
 
+    def find_by_client_id(self, client_id: str) -> TurnRecord | None:
+        """Return the latest turn whose question the caller calls so."""
+        named = (kept for kept in reversed(self.turns) if kept.question.client_id == client_id)
+        return next(named, None)
+
     def messages(self) -> list[Message]:
         """Return everything said, oldest first."""
         said = []
@@ -67,6 +74,17 @@ class SessionRecord:
             if kept.turn.reply is not None:
                 said.append(kept.turn.reply)
         return said
+
+    def shown(self) -> list[Message]:
+        """Return everything said with what is thought of it, oldest first."""
+        return [replace(each, feedback=self.feedback.get(each.id)) for each in self.messages()]
+
+    def rate(self, message_id: MessageId, feedback: Feedback | None) -> None:
+        """Keep what is thought of a message."""
+        if feedback is None:
+            self.feedback.pop(message_id, None)
+        else:
+            self.feedback[message_id] = feedback
 
     def window_before(self, turns: int) -> tuple[int, ...]:
         """Return the numbers of the latest turns that go to the model, ascending."""
@@ -110,6 +128,7 @@ class SessionRecord:
             content=new.text,
             quote=new.quote,
             created_at=new.now,
+            client_id=new.client_id,
         )
         record = TurnRecord(
             turn=_running_turn(new, len(self.turns) + 1, window),
@@ -119,6 +138,7 @@ class SessionRecord:
             deadline=now + new.deadline_seconds,
         )
         self.turns.append(record)
+        self.session = replace(self.session, title=self.session.title or new.title)
         self.touch(new.now)
         return record
 
@@ -139,6 +159,7 @@ def _running_turn(new: NewTurn, number: int, window: tuple[int, ...]) -> Turn:
         max_attempts=new.max_attempts,
         question_id=new.question_id,
         created_at=new.now,
+        metadata=new.metadata,
         attempts=(attempt,),
     )
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from chatcore import (
     ChatSession,
     MessagePage,
+    Metadata,
     OwnerId,
     SessionCursor,
     SessionId,
@@ -18,6 +19,7 @@ from chatcore import (
     SessionRepository,
 )
 
+from .session_record import SessionRecord
 from .store import InMemoryStore
 
 
@@ -38,6 +40,35 @@ class InMemorySessions(InMemoryStore, SessionRepository):
 
     tombstones: list[Tombstone]
 
+    async def open(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        *,
+        title: str,
+        metadata: Metadata,
+        now: datetime,
+    ) -> ChatSession:
+        """Begin a session in which nothing has been said."""
+        session = ChatSession(
+            id=session_id,
+            owner_id=owner_id,
+            title=title,
+            created_at=now,
+            updated_at=now,
+            metadata=metadata,
+        )
+        record = self._kept.setdefault((owner_id, session_id), SessionRecord(session=session))
+        return record.session
+
+    async def note(
+        self, owner_id: OwnerId, session_id: SessionId, *, metadata: Metadata
+    ) -> ChatSession:
+        """Replace what the caller noted down with a session."""
+        record = self._require(owner_id, session_id)
+        record.session = replace(record.session, metadata=metadata)
+        return record.session
+
     async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:
         """Return one session."""
         return self._require(owner_id, session_id).session
@@ -51,7 +82,7 @@ class InMemorySessions(InMemoryStore, SessionRepository):
         if after is not None:
             place = (after.updated_at, after.session_id)
             mine = [session for session in mine if (session.updated_at, session.id) < place]
-        items = tuple(mine[:limit])
+        items = tuple(replace(session, metadata=()) for session in mine[:limit])
         cursor = None
         if len(mine) > limit:
             cursor = SessionCursor(updated_at=items[-1].updated_at, session_id=items[-1].id)
@@ -67,7 +98,7 @@ class InMemorySessions(InMemoryStore, SessionRepository):
         after: int | None = None,
     ) -> MessagePage:
         """Return one page of a session's messages, oldest first within it."""
-        said = self._require(owner_id, session_id).messages()
+        said = self._require(owner_id, session_id).shown()
         if after is not None:
             wanted = [message for message in said if message.position > after][:limit]
         else:

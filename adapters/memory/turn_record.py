@@ -83,8 +83,8 @@ class TurnRecord:
         return self.is_held_by(following(ref)) and self.turn.attempts[-1].started_at == now
 
     def seen(self, *, attempts: bool) -> Turn:
-        """Return the turn, with or without its attempts."""
-        return self.turn if attempts else replace(self.turn, attempts=())
+        """Return the turn, with or without its attempts and metadata."""
+        return self.turn if attempts else replace(self.turn, attempts=(), metadata=())
 
     def written(self, offset: int = 0) -> str:
         """Return what the journal holds from there on."""

@@ -33,7 +33,7 @@ from chatcore import (
 
 from .session_record import SessionRecord
 from .store import InMemoryStore
-from .turn_record import following
+from .turn_record import TurnRecord, following
 
 
 class InMemoryTurns(InMemoryStore, TurnRepository):
@@ -44,10 +44,10 @@ class InMemoryTurns(InMemoryStore, TurnRepository):
         earlier = self._earlier(new)
         if earlier is not None:
             return earlier
-        if new.opens_session:
-            record = SessionRecord.opened_by(new)
-        else:
-            record = self._require(new.owner_id, new.session_id)
+        known = self._kept.get((new.owner_id, new.session_id))
+        if known is None and new.opens_session:
+            known = SessionRecord.opened_by(new)
+        record = known or self._require(new.owner_id, new.session_id)
         stopped = self._make_room(record, new)
         window = record.window_before(new.window_turns)
         kept = record.admit(new, window, now=self._monotonic())
@@ -136,12 +136,17 @@ class InMemoryTurns(InMemoryStore, TurnRepository):
         kept = None if record is None else record.find_by_message(message_id)
         if kept is None:
             raise MessageNotFound(message_id)
-        return Question(
-            turn_id=kept.turn.id,
-            turn_number=kept.turn.number,
-            text=kept.question.content,
-            quote=kept.question.quote,
-        )
+        return _question_of(kept)
+
+    async def question_named(
+        self, owner_id: OwnerId, session_id: SessionId, client_id: str
+    ) -> Question:
+        """Return the latest question that the caller calls so."""
+        record = self._kept.get((owner_id, session_id))
+        kept = None if record is None else record.find_by_client_id(client_id)
+        if kept is None:
+            raise MessageNotFound
+        return _question_of(kept)
 
     async def keep_template(self, template: RequestTemplate) -> None:
         """Keep what requests are made with, under its digest."""
@@ -182,3 +187,15 @@ class InMemoryTurns(InMemoryStore, TurnRepository):
         if new.replaces is not None:
             record.supersede_from(new.replaces, by=new.turn_id)
         return None if busy is None else busy.turn.id
+
+
+def _question_of(kept: TurnRecord) -> Question:
+    return Question(
+        turn_id=kept.turn.id,
+        turn_number=kept.turn.number,
+        message_id=kept.question.id,
+        text=kept.question.content,
+        quote=kept.question.quote,
+        client_id=kept.question.client_id,
+        superseded_by=kept.turn.superseded_by,
+    )

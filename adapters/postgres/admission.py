@@ -26,7 +26,7 @@ from chatcore import (
 
 from . import admit_statements as sql
 from . import replace_statements as room_sql
-from . import rows, values
+from . import rows, said_rows, values
 from .database import Database
 from .ending import stop_running
 from .lookups import find_turn, question_of, window_of
@@ -43,18 +43,26 @@ class PostgresAdmissions:
 
     async def admit(self, new: NewTurn) -> Admission:
         """Store a question and start its turn; see the port."""
-        makes_room = new.replaces is not None
+        may_open, makes_room = new.opens_session, new.replaces is not None
         for _ in range(_ADMIT_TRIES):
             try:
                 admission = await (self._make_room(new) if makes_room else self._admit(new))
             except asyncpg.UniqueViolationError:
                 # Not inferred from the constraint's name: a repeat in flight breaks several.
                 admission = await self._earlier(new)
+            except SessionNotFound:
+                if not may_open:
+                    raise
+                # Erased after it had been in the way.
+                new, makes_room = replace(new, opens_session=True), False
+                continue
             if admission is not None:
                 return admission
             if new.on_busy is OnBusy.REJECT:
                 await self._require_idle(new)
-            elif not new.opens_session:
+            if new.opens_session:
+                new = replace(new, opens_session=False)  # It is there already.
+            elif new.on_busy is OnBusy.SUPERSEDE:
                 makes_room = True
         raise StorageUnavailable("the session's turns change too fast")
 
@@ -96,10 +104,10 @@ class PostgresAdmissions:
     async def _admission(self, new: NewTurn, found: Sequence[Row]) -> Admission:
         turn = rows.admitted_turn(new, found[0])
         if _saw_the_present(found):
-            return Admission(turn=turn, window=rows.window(found))
+            return Admission(turn=turn, window=said_rows.window(found))
         given = values.new_turn_values(new) | {"number": turn.number}
         said = await self._database.fetch(sql.REFRESH_WINDOW, given)
-        return Admission(turn=turn, window=rows.window(said))
+        return Admission(turn=turn, window=said_rows.window(said))
 
     async def _not_found(self, new: NewTurn) -> SessionNotFound:
         # A key that names another question tells more than a session that is gone.
@@ -119,7 +127,7 @@ class PostgresAdmissions:
         turn = await find_turn(self._database, new.owner_id, session_id, TurnId(row["id"]))
         if turn is None:
             return None
-        as_it_stands = replace(turn, attempts=())
+        as_it_stands = rows.in_short(turn)
         if not mine:
             return Admission(turn=as_it_stands, repeated=True)
         numbers = turn.attempts[0].window

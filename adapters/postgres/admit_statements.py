@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from .parameters import (
     IS_ABANDONED,
+    METADATA,
     NOW,
     NUMBER,
     OF_SESSION,
@@ -36,6 +37,7 @@ from .single_rows import said_in
 from .tables import IS_HISTORY, IS_RUNNING, attempts, chat_sessions, messages, turns
 
 KEY = sa.bindparam("idempotency_key", type_=sa.Text)
+TITLE = sa.bindparam("title", type_=sa.Text)
 
 
 def _recent(*conditions: sa.ColumnElement[bool]) -> sa.CTE:
@@ -89,6 +91,7 @@ def _insert_turn(session: sa.CTE) -> sa.CTE:
         "question_id": sa.bindparam("question_id", type_=sa.Uuid),
         "question_position": session.c.last_position - constant("1"),
         "created_at": NOW,
+        "metadata": METADATA,
     }
     return turns.insert().from_select(list(values), sa.select(*values.values())).cte("new_turn")
 
@@ -104,6 +107,7 @@ def _insert_question(session: sa.CTE) -> sa.CTE:
         "content": sa.bindparam("text", type_=sa.Text),
         "quote": sa.bindparam("quote", type_=JSONB),
         "created_at": NOW,
+        "client_id": sa.bindparam("client_id", type_=sa.Text),
     }
     return messages.insert().from_select(list(values), sa.select(*values.values())).cte("question")
 
@@ -129,7 +133,7 @@ def _open_session() -> sa.Select[Any]:
         .values(
             owner_id=OWNER,
             id=SESSION,
-            title=sa.bindparam("title", type_=sa.Text),
+            title=TITLE,
             created_at=NOW,
             updated_at=NOW,
             last_turn=constant("1"),
@@ -145,6 +149,23 @@ def _open_session() -> sa.Select[Any]:
     )
 
 
+def _advance_session() -> sa.CTE:
+    """Keep the next numbers for a turn; one that had no title takes that of the question."""
+    title = sa.func.coalesce(sa.func.nullif(chat_sessions.c.title, constant("''")), TITLE)
+    return (
+        chat_sessions.update()
+        .where(chat_sessions.c.owner_id == OWNER, chat_sessions.c.id == SESSION)
+        .values(
+            title=title,
+            last_turn=chat_sessions.c.last_turn + constant("1"),
+            last_position=chat_sessions.c.last_position + constant("2"),
+            updated_at=sa.func.greatest(chat_sessions.c.updated_at, NOW),
+        )
+        .returning(chat_sessions.c.last_turn, chat_sessions.c.last_position)
+        .cte("session")
+    )
+
+
 def _continue_session() -> sa.Select[Any]:
     prior = (
         sa.select(turns.c.number, turns.c.status)
@@ -154,17 +175,7 @@ def _continue_session() -> sa.Select[Any]:
         .cte("prior")
     )
     recent = _recent()
-    session = (
-        chat_sessions.update()
-        .where(chat_sessions.c.owner_id == OWNER, chat_sessions.c.id == SESSION)
-        .values(
-            last_turn=chat_sessions.c.last_turn + constant("1"),
-            last_position=chat_sessions.c.last_position + constant("2"),
-            updated_at=sa.func.greatest(chat_sessions.c.updated_at, NOW),
-        )
-        .returning(chat_sessions.c.last_turn, chat_sessions.c.last_position)
-        .cte("session")
-    )
+    session = _advance_session()
     said = _said_in(recent)
     always = constant("true")
     return (

@@ -1,4 +1,4 @@
-"""Room 3, the world: conversation storage in PostgreSQL, all three parts of the port.
+"""Room 3, the world: conversation storage in PostgreSQL, all parts of the port.
 
 May import: standard library, chatcore.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 from chatcore import ChatRepository
 
 from .database import Database
+from .feedback_repository import PostgresFeedback
 from .reply_journal import PostgresJournal
 from .session_repository import PostgresSessions
 from .turn_repository import PostgresTurns
 
 
-class PostgresChatRepository(PostgresTurns, PostgresJournal, PostgresSessions, ChatRepository):
+class PostgresChatRepository(
+    PostgresTurns, PostgresJournal, PostgresSessions, PostgresFeedback, ChatRepository
+):
     """Conversations in PostgreSQL. Every method is one short transaction.
 
     Args:

@@ -10,7 +10,7 @@ from uuid import UUID
 from chatcore import OwnerId, Question, SessionId, Turn, TurnId, WindowMessage
 
 from . import reading_statements as sql
-from . import rows, values
+from . import rows, said_rows, values
 from .database import Database
 
 
@@ -32,7 +32,7 @@ async def window_of(
     if not numbers:
         return ()
     given = {"owner_id": owner_id, "session_id": session_id, "numbers": list(numbers)}
-    return rows.window(await database.fetch(sql.WINDOW_OF_TURNS, given))
+    return said_rows.window(await database.fetch(sql.WINDOW_OF_TURNS, given))
 
 
 async def question_of(
@@ -41,4 +41,4 @@ async def question_of(
     """Return the question of the turn that a message belongs to, or None."""
     given = {"owner_id": owner_id, "session_id": session_id, "message_id": message_id}
     row = await database.fetch_one(sql.QUESTION_OF_MESSAGE, given)
-    return None if row is None else rows.question(row)
+    return None if row is None else said_rows.question(row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from .tables import turns
 
@@ -19,6 +20,7 @@ ATTEMPT = sa.bindparam("attempt", type_=sa.Integer)
 TEMPLATE = sa.bindparam("template", type_=sa.Text)
 STREAM = sa.bindparam("stream", type_=sa.Boolean)
 NOW = sa.bindparam("now", type_=sa.DateTime(timezone=True))
+METADATA = sa.bindparam("metadata", type_=JSONB)
 
 OF_SESSION = (turns.c.owner_id == OWNER, turns.c.session_id == SESSION)
 IS_ABANDONED = turns.c.lease_expires_at <= sa.func.clock_timestamp()

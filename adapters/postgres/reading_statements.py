@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from .parameters import ATTEMPT, NUMBER, OWNER, TEMPLATE, TURN, constant
+from .parameters import ATTEMPT, NUMBER, OWNER, SESSION, TEMPLATE, TURN, constant
 from .single_rows import is_of_session, question_of, reply_of, said_in, turn_numbered
 from .tables import attempts, messages, request_templates, turns
 
@@ -68,17 +68,40 @@ def _request_of_attempt() -> sa.Select[Any]:
 
 def _question_of_message() -> sa.Select[Any]:
     given = messages.alias("given")
-    turn = turn_numbered(given.c.turn_number)
-    question = question_of(turn)
-    return (
-        sa.select(turn.c.id, turn.c.number, question.c.content, question.c.quote)
-        .select_from(given.join(turn, _ALWAYS).join(question, _ALWAYS))
-        .where(
-            given.c.owner_id == OWNER,
-            given.c.id == sa.bindparam("message_id", type_=sa.Uuid),
-            is_of_session(given.c.session_id),
-        )
+    return _question_in_turn_of(given).where(
+        given.c.owner_id == OWNER,
+        given.c.id == sa.bindparam("message_id", type_=sa.Uuid),
+        is_of_session(given.c.session_id),
     )
+
+
+def _question_named() -> sa.Select[Any]:
+    named = (
+        sa.select(messages.c.turn_number)
+        .where(
+            messages.c.owner_id == OWNER,
+            messages.c.session_id == SESSION,
+            messages.c.client_id == sa.bindparam("client_id", type_=sa.Text),
+        )
+        .order_by(messages.c.position.desc())
+        .limit(constant("1"))
+        .subquery("named")
+    )
+    return _question_in_turn_of(named)
+
+
+def _question_in_turn_of(said: sa.FromClause) -> sa.Select[Any]:
+    turn = turn_numbered(said.c.turn_number)
+    question = question_of(turn)
+    return sa.select(
+        turn.c.id,
+        turn.c.number,
+        turn.c.question_id,
+        turn.c.superseded_by,
+        question.c.content,
+        question.c.quote,
+        question.c.client_id,
+    ).select_from(said.join(turn, _ALWAYS).join(question, _ALWAYS))
 
 
 TURN_BY_ID = _turn_by_id()
@@ -95,6 +118,8 @@ REQUEST_OF_ATTEMPT = _request_of_attempt()
 """The messages of an attempt's window, and of its own turn, oldest first."""
 QUESTION_OF_MESSAGE = _question_of_message()
 """The question of a message's turn, be it the question itself or the reply. Rows: at most one."""
+QUESTION_NAMED = _question_named()
+"""The latest question that the caller calls so. Rows: at most one."""
 
 KEEP_TEMPLATE = (
     insert(request_templates)

@@ -28,7 +28,7 @@ from chatcore.failure_codes import TURN_INTERRUPTED
 
 from . import journal_statements as sql
 from . import reading_statements as read_sql
-from . import rows, values
+from . import rows, said_rows, values
 from .database import Database
 from .ending import give_up_abandoned
 from .lookups import find_turn
@@ -84,7 +84,7 @@ class PostgresJournal(ReplyJournal):
             "now": now,
         }
         # Read first, since it never changes: failing afterwards would cost the turn an attempt.
-        said = rows.window(await self._database.fetch(read_sql.REQUEST_OF_ATTEMPT, given))
+        said = said_rows.window(await self._database.fetch(read_sql.REQUEST_OF_ATTEMPT, given))
         row = await self._database.fetch_one(sql.TAKE_OVER, given)
         if row is None:
             raise TurnLost(ref.turn_id)

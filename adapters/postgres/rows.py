@@ -1,28 +1,22 @@
-"""Room 3, the world: rows become entities, here and nowhere else.
+"""Room 3, the world: rows of turns become entities.
 
-May import: standard library, chatcore, msgspec.
+May import: standard library, chatcore.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-from uuid import UUID
-
-import msgspec
+from collections.abc import Iterable
+from dataclasses import replace
 
 from chatcore import (
     AbandonedTurn,
     Attempt,
     AttemptOutcome,
-    ChatSession,
     JournalEntry,
     Message,
     MessageId,
     NewTurn,
     OwnerId,
-    Question,
-    Quote,
     Role,
     SessionId,
     Turn,
@@ -31,12 +25,9 @@ from chatcore import (
     TurnRef,
     TurnStatus,
     Usage,
-    WindowMessage,
 )
 
-Row = Mapping[str, Any]
-
-_decode_quote = msgspec.json.Decoder(Quote).decode
+from .said_rows import Row, metadata, turn_id
 
 
 def admitted_turn(new: NewTurn, row: Row) -> Turn:
@@ -106,9 +97,15 @@ def stored_turn(row: Row, attempts: Iterable[Row] = ()) -> Turn:
         finish_reason=row["finish_reason"],
         error_code=row["error_code"],
         usage=_usage(row),
-        superseded_by=_turn_id(row["superseded_by"]),
+        superseded_by=turn_id(row["superseded_by"]),
+        metadata=metadata(row["metadata"]),
         attempts=tuple(_attempt(kept) for kept in attempts),
     )
+
+
+def in_short(turn: Turn) -> Turn:
+    """Return a turn without what only those get who ask for the turn itself."""
+    return replace(turn, attempts=(), metadata=())
 
 
 def _stored_reply(row: Row) -> Message | None:
@@ -124,59 +121,7 @@ def _stored_reply(row: Row) -> Message | None:
         content=row["reply_content"],
         quote=None,
         created_at=row["reply_created_at"],
-        superseded_by=_turn_id(row["superseded_by"]),
-    )
-
-
-def session(row: Row) -> ChatSession:
-    """Return a session as it was read."""
-    return ChatSession(
-        id=SessionId(row["id"]),
-        owner_id=OwnerId(row["owner_id"]),
-        title=row["title"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
-
-
-def message(session_id: SessionId, row: Row) -> Message:
-    """Return a message as it was read with its turn."""
-    return Message(
-        id=MessageId(row["id"]),
-        session_id=session_id,
-        turn_id=TurnId(row["turn_id"]),
-        turn_status=TurnStatus(row["turn_status"]),
-        position=row["position"],
-        role=Role(row["role"]),
-        content=row["content"],
-        quote=_quote(row["quote"]),
-        created_at=row["created_at"],
-        superseded_by=_turn_id(row["superseded_by"]),
-    )
-
-
-def question(row: Row) -> Question:
-    """Return a turn's question as it was read."""
-    return Question(
-        turn_id=TurnId(row["id"]),
-        turn_number=row["number"],
-        text=row["content"],
-        quote=_quote(row["quote"]),
-    )
-
-
-def window(rows: Iterable[Row]) -> tuple[WindowMessage, ...]:
-    """Return the messages of a window; a row without one says that it is empty."""
-    return tuple(
-        WindowMessage(
-            turn_id=TurnId(row["said_turn_id"]),
-            turn_number=row["said_turn_number"],
-            content=row["said_content"],
-            quote=_quote(row["said_quote"]),
-            from_user=row["said_role"] == "user",
-        )
-        for row in rows
-        if row["said_turn_id"] is not None
+        superseded_by=turn_id(row["superseded_by"]),
     )
 
 
@@ -226,11 +171,3 @@ def _usage(row: Row) -> Usage | None:
     return Usage(
         prompt_tokens=row["prompt_tokens"], completion_tokens=row["completion_tokens"] or 0
     )
-
-
-def _quote(value: str | None) -> Quote | None:
-    return None if value is None else _decode_quote(value)
-
-
-def _turn_id(value: UUID | None) -> TurnId | None:
-    return None if value is None else TurnId(value)

@@ -5,22 +5,27 @@ May import: standard library, chatcore.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from chatcore import (
     ChatSession,
     MessagePage,
+    Metadata,
     OwnerId,
     SessionCursor,
     SessionId,
     SessionNotFound,
     SessionPage,
     SessionRepository,
+    StorageUnavailable,
 )
 
-from . import rows
+from . import said_rows, values
 from . import session_statements as sql
 from .database import Database
+
+_OPEN_TRIES = 3
 
 
 class PostgresSessions(SessionRepository):
@@ -28,26 +33,65 @@ class PostgresSessions(SessionRepository):
 
     _database: Database
 
-    async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:
-        """Return one session."""
-        values = {"owner_id": owner_id, "session_id": session_id}
-        row = await self._database.fetch_one(sql.SESSION_BY_ID, values)
+    async def open(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        *,
+        title: str,
+        metadata: Metadata,
+        now: datetime,
+    ) -> ChatSession:
+        """Begin a session in which nothing has been said."""
+        given = {
+            "owner_id": owner_id,
+            "session_id": session_id,
+            "title": title,
+            "metadata": values.metadata_value(metadata),
+            "now": now,
+        }
+        for _ in range(_OPEN_TRIES):
+            row = await self._database.fetch_one(sql.OPEN, given)
+            if row is not None:
+                return said_rows.session(row)
+            with suppress(SessionNotFound):  # erased after it had been in the way
+                return await self.session(owner_id, session_id)
+        raise StorageUnavailable("the session comes and goes too fast")
+
+    async def note(
+        self, owner_id: OwnerId, session_id: SessionId, *, metadata: Metadata
+    ) -> ChatSession:
+        """Replace what the caller noted down with a session."""
+        given = {
+            "owner_id": owner_id,
+            "session_id": session_id,
+            "metadata": values.metadata_value(metadata),
+        }
+        row = await self._database.fetch_one(sql.NOTE, given)
         if row is None:
             raise SessionNotFound(session_id)
-        return rows.session(row)
+        return said_rows.session(row)
+
+    async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:
+        """Return one session."""
+        given = {"owner_id": owner_id, "session_id": session_id}
+        row = await self._database.fetch_one(sql.SESSION_BY_ID, given)
+        if row is None:
+            raise SessionNotFound(session_id)
+        return said_rows.session(row)
 
     async def sessions(
         self, owner_id: OwnerId, *, limit: int, after: SessionCursor | None
     ) -> SessionPage:
         """Return one page of an owner's sessions, latest activity first."""
         # One more than asked for tells whether there is a next page.
-        values: dict[str, object] = {"owner_id": owner_id, "limit": limit + 1}
+        given: dict[str, object] = {"owner_id": owner_id, "limit": limit + 1}
         if after is None:
-            found = await self._database.fetch(sql.SESSIONS_FIRST_PAGE, values)
+            found = await self._database.fetch(sql.SESSIONS_FIRST_PAGE, given)
         else:
-            values |= {"updated_at": after.updated_at, "after_id": after.session_id}
-            found = await self._database.fetch(sql.SESSIONS_NEXT_PAGE, values)
-        items = tuple(rows.session(row) for row in found[:limit])
+            given |= {"updated_at": after.updated_at, "after_id": after.session_id}
+            found = await self._database.fetch(sql.SESSIONS_NEXT_PAGE, given)
+        items = tuple(said_rows.session(row) for row in found[:limit])
         cursor = None
         if len(found) > limit:
             cursor = SessionCursor(updated_at=items[-1].updated_at, session_id=items[-1].id)
@@ -63,17 +107,17 @@ class PostgresSessions(SessionRepository):
         after: int | None = None,
     ) -> MessagePage:
         """Return one page of a session's messages, oldest first within it."""
-        values = {"owner_id": owner_id, "session_id": session_id, "limit": limit}
+        given = {"owner_id": owner_id, "session_id": session_id, "limit": limit}
         if after is not None:
-            found = await self._database.fetch(sql.MESSAGES_AFTER, values | {"place": after})
+            found = await self._database.fetch(sql.MESSAGES_AFTER, given | {"place": after})
         elif before is not None:
-            found = await self._database.fetch(sql.MESSAGES_BEFORE, values | {"place": before})
+            found = await self._database.fetch(sql.MESSAGES_BEFORE, given | {"place": before})
         else:
-            found = await self._database.fetch(sql.NEWEST_MESSAGES, values)
+            found = await self._database.fetch(sql.NEWEST_MESSAGES, given)
         if not found:
             raise SessionNotFound(session_id)
         newest = found[0]["newest_position"]
-        items = tuple(rows.message(session_id, row) for row in found if row["id"] is not None)
+        items = tuple(said_rows.message(session_id, row) for row in found if row["id"] is not None)
         return MessagePage(
             items=items,
             has_older=bool(items) and items[0].position > 1,
@@ -84,14 +128,14 @@ class PostgresSessions(SessionRepository):
         self, owner_id: OwnerId, session_id: SessionId, *, title: str, now: datetime
     ) -> ChatSession:
         """Give a session another title."""
-        values = {"owner_id": owner_id, "session_id": session_id, "title": title, "now": now}
-        row = await self._database.fetch_one(sql.RENAME, values)
+        given = {"owner_id": owner_id, "session_id": session_id, "title": title, "now": now}
+        row = await self._database.fetch_one(sql.RENAME, given)
         if row is None:
             raise SessionNotFound(session_id)
-        return rows.session(row)
+        return said_rows.session(row)
 
     async def erase(self, owner_id: OwnerId, session_id: SessionId, *, now: datetime) -> None:
         """Erase a session with every word in it; a tombstone keeps its counts."""
-        values = {"owner_id": owner_id, "session_id": session_id, "now": now}
-        if await self._database.fetch_one(sql.ERASE, values) is None:
+        given = {"owner_id": owner_id, "session_id": session_id, "now": now}
+        if await self._database.fetch_one(sql.ERASE, given) is None:
             raise SessionNotFound(session_id)

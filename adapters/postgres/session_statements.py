@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
-from .parameters import NOW, OWNER, SESSION, constant
+from .parameters import METADATA, NOW, OWNER, SESSION, constant
 from .single_rows import turn_numbered
-from .tables import chat_sessions, erased_sessions, messages, turns
+from .tables import chat_sessions, erased_sessions, message_feedback, messages, turns
 
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
 PLACE = sa.bindparam("place", type_=sa.Integer)
@@ -25,7 +26,7 @@ _SHOWN = (
     chat_sessions.c.updated_at,
 )
 
-SESSION_BY_ID = sa.select(*_SHOWN).where(*_THIS)
+SESSION_BY_ID = sa.select(*_SHOWN, chat_sessions.c.metadata).where(*_THIS)
 """One session. Rows: at most one."""
 
 _NEWEST_FIRST = (
@@ -44,6 +45,30 @@ SESSIONS_NEXT_PAGE = _NEWEST_FIRST.where(
 )
 """Sessions past a place in the list, latest activity first."""
 
+OPEN = (
+    insert(chat_sessions)
+    .values(
+        owner_id=OWNER,
+        id=SESSION,
+        title=sa.bindparam("title", type_=sa.Text),
+        created_at=NOW,
+        updated_at=NOW,
+        last_turn=constant("0"),
+        last_position=constant("0"),
+        metadata=METADATA,
+    )
+    .on_conflict_do_nothing()
+    .returning(*_SHOWN, chat_sessions.c.metadata)
+)
+"""Begin an empty session. Rows: one, if there was none."""
+NOTE = (
+    chat_sessions.update()
+    .where(*_THIS)
+    .values(metadata=METADATA)
+    .returning(*_SHOWN, chat_sessions.c.metadata)
+)
+"""Replace a session's metadata. Rows: one if it is there."""
+
 RENAME = (
     chat_sessions.update()
     .where(*_THIS)
@@ -51,8 +76,11 @@ RENAME = (
         title=sa.bindparam("title", type_=sa.Text),
         updated_at=sa.func.greatest(chat_sessions.c.updated_at, NOW),
     )
-    .returning(*_SHOWN)
+    .returning(*_SHOWN, chat_sessions.c.metadata)
 )
+
+
+_COUNTED = ("turns", "prompt_tokens", "completion_tokens")
 
 
 def _erase() -> sa.Select[Any]:
@@ -76,12 +104,28 @@ def _erase() -> sa.Select[Any]:
         "completion_tokens": totals.c.completion_tokens,
     }
     source = sa.select(*values.values()).select_from(erased.join(totals, constant("true")))
-    tombstone = erased_sessions.insert().from_select(list(values), source).cte("tombstone")
+    buried = insert(erased_sessions).from_select(list(values), source)
+    # A session whose id its caller made up may come back, and be erased again.
+    tombstone = buried.on_conflict_do_update(
+        index_elements=[erased_sessions.c.session_id, erased_sessions.c.owner_id],
+        set_={"erased_at": buried.excluded.erased_at}
+        | {name: erased_sessions.c[name] + buried.excluded[name] for name in _COUNTED},
+    ).cte("tombstone")
     return sa.select(erased.c.id).add_cte(tombstone)
 
 
 ERASE = _erase()
 """Erase one session with all that hangs on it. Rows: one if it was there."""
+
+
+def _feedback_on(message_id: sa.ColumnElement[Any]) -> sa.FromClause:
+    """Return what is thought of a message, called `feedback`."""
+    return (
+        sa.select(message_feedback.c.rating, message_feedback.c.comment)
+        .where(message_feedback.c.owner_id == OWNER, message_feedback.c.message_id == message_id)
+        .limit(constant("1"))
+        .lateral("feedback")
+    )
 
 
 def _page(*, newest_first: bool, bound: sa.ColumnElement[bool] | None) -> sa.Select[Any]:
@@ -95,6 +139,7 @@ def _page(*, newest_first: bool, bound: sa.ColumnElement[bool] | None) -> sa.Sel
         messages.c.content,
         messages.c.quote,
         messages.c.created_at,
+        messages.c.client_id,
     ).where(messages.c.owner_id == OWNER, messages.c.session_id == SESSION)
     if bound is not None:
         inner = inner.where(bound)
@@ -106,16 +151,20 @@ def _page(*, newest_first: bool, bound: sa.ColumnElement[bool] | None) -> sa.Sel
         .scalar_subquery()
     )
     turn = turn_numbered(page.c.turn_number)
-    joined = chat_sessions.outerjoin(page, constant("true")).outerjoin(turn, constant("true"))
+    feedback = _feedback_on(page.c.id)
+    always = constant("true")
+    joined = chat_sessions.outerjoin(page, always).outerjoin(turn, always)
     return (
         sa.select(
             *page.c,
             turn.c.id.label("turn_id"),
             turn.c.status.label("turn_status"),
             turn.c.superseded_by,
+            feedback.c.rating,
+            feedback.c.comment,
             newest.label("newest_position"),
         )
-        .select_from(joined)
+        .select_from(joined.outerjoin(feedback, always))
         .where(*_THIS)
         .order_by(page.c.position)
     )

@@ -12,6 +12,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from .columns import IN_FIVE_MINUTES, STAMP, owner, tokens
+from .planning import expect_uneven
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -25,29 +28,18 @@ IS_RUNNING = "status = 'running'"
 IS_HISTORY = "status IN ('completed', 'stopped') AND reply_id IS NOT NULL AND superseded_by IS NULL"
 """Which turns go to the model with later questions (guarantee G8)."""
 
-_stamp = sa.DateTime(timezone=True)
-_in_five_minutes = sa.text("now() + interval '300 seconds'")
-
-
-def _owner() -> sa.Column[str]:
-    return sa.Column("owner_id", sa.Text, nullable=False)
-
-
-def _tokens(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.Integer, nullable=True)
-
-
 chat_sessions = sa.Table(
     "chat_sessions",
     metadata,
-    _owner(),
+    owner(),
     sa.Column("id", sa.Uuid, nullable=False),
     sa.Column("title", sa.Text, nullable=False),
-    sa.Column("created_at", _stamp, nullable=False),
-    sa.Column("updated_at", _stamp, nullable=False),
+    sa.Column("created_at", STAMP, nullable=False),
+    sa.Column("updated_at", STAMP, nullable=False),
     # The latest turn's number, and the latest position used or kept free for a running reply.
     sa.Column("last_turn", sa.Integer, nullable=False),
     sa.Column("last_position", sa.Integer, nullable=False),
+    sa.Column("metadata", postgresql.JSONB),
     sa.PrimaryKeyConstraint("id", "owner_id"),
     sa.CheckConstraint("char_length(owner_id) BETWEEN 1 AND 128", name="owner"),
     sa.Index("chat_sessions_activity", "owner_id", "updated_at", "id"),
@@ -57,7 +49,7 @@ chat_sessions = sa.Table(
 turns = sa.Table(
     "turns",
     metadata,
-    _owner(),
+    owner(),
     sa.Column("session_id", sa.Uuid, nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("id", sa.Uuid, nullable=False),
@@ -66,9 +58,9 @@ turns = sa.Table(
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("max_attempts", sa.Integer, nullable=False),
-    sa.Column("lease_expires_at", _stamp),
+    sa.Column("lease_expires_at", STAMP),
     # Defaults are for processes of the version before, which do not know such columns.
-    sa.Column("deadline", _stamp, nullable=False, server_default=_in_five_minutes),
+    sa.Column("deadline", STAMP, nullable=False, server_default=IN_FIVE_MINUTES),
     sa.Column("question_id", sa.Uuid, nullable=False),
     sa.Column("question_position", sa.Integer, nullable=False),
     sa.Column("reply_id", sa.Uuid),
@@ -77,10 +69,11 @@ turns = sa.Table(
     sa.Column("model", sa.Text),
     sa.Column("finish_reason", sa.Text),
     sa.Column("error_code", sa.Text),
-    _tokens("prompt_tokens"),
-    _tokens("completion_tokens"),
-    sa.Column("created_at", _stamp, nullable=False),
-    sa.Column("ended_at", _stamp),
+    tokens("prompt_tokens"),
+    tokens("completion_tokens"),
+    sa.Column("created_at", STAMP, nullable=False),
+    sa.Column("ended_at", STAMP),
+    sa.Column("metadata", postgresql.JSONB),
     sa.PrimaryKeyConstraint("session_id", "owner_id", "number"),
     sa.UniqueConstraint("id", "owner_id"),
     sa.ForeignKeyConstraint(
@@ -120,7 +113,7 @@ turns = sa.Table(
 messages = sa.Table(
     "messages",
     metadata,
-    _owner(),
+    owner(),
     sa.Column("session_id", sa.Uuid, nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("id", sa.Uuid, nullable=False),
@@ -128,7 +121,9 @@ messages = sa.Table(
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
     sa.Column("quote", postgresql.JSONB),
-    sa.Column("created_at", _stamp, nullable=False),
+    sa.Column("created_at", STAMP, nullable=False),
+    # What the caller calls a question; one that takes another's place may have its name.
+    sa.Column("client_id", sa.Text),
     sa.PrimaryKeyConstraint("session_id", "owner_id", "position"),
     sa.UniqueConstraint("id", "owner_id"),
     sa.UniqueConstraint("session_id", "owner_id", "turn_number", "role"),
@@ -141,12 +136,20 @@ messages = sa.Table(
     sa.CheckConstraint("role IN ('user', 'assistant')", name="role"),
     sa.CheckConstraint("role = 'user' OR quote IS NULL", name="quote"),
     sa.CheckConstraint("content <> ''", name="content"),
+    sa.Index(
+        "messages_client_id",
+        "session_id",
+        "owner_id",
+        "client_id",
+        "position",
+        postgresql_where=sa.text("client_id IS NOT NULL"),
+    ),
 )
 
 attempts = sa.Table(
     "attempts",
     metadata,
-    _owner(),
+    owner(),
     sa.Column("turn_id", sa.Uuid, nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
@@ -159,10 +162,10 @@ attempts = sa.Table(
     sa.Column("model", sa.Text),
     sa.Column("request_digest", sa.Text),
     sa.Column("error_code", sa.Text),
-    _tokens("prompt_tokens"),
-    _tokens("completion_tokens"),
-    sa.Column("started_at", _stamp, nullable=False),
-    sa.Column("ended_at", _stamp),
+    tokens("prompt_tokens"),
+    tokens("completion_tokens"),
+    sa.Column("started_at", STAMP, nullable=False),
+    sa.Column("ended_at", STAMP),
     sa.PrimaryKeyConstraint("turn_id", "owner_id", "number"),
     sa.ForeignKeyConstraint(
         ["owner_id", "turn_id"], ["turns.owner_id", "turns.id"], ondelete="CASCADE"
@@ -177,7 +180,7 @@ attempts = sa.Table(
 reply_journal = sa.Table(
     "reply_journal",
     metadata,
-    _owner(),
+    owner(),
     sa.Column("turn_id", sa.Uuid, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     # In code points of the attempt's reply.
@@ -205,9 +208,9 @@ request_templates = sa.Table(
 erased_sessions = sa.Table(
     "erased_sessions",
     metadata,
-    _owner(),
+    owner(),
     sa.Column("session_id", sa.Uuid, nullable=False),
-    sa.Column("erased_at", _stamp, nullable=False),
+    sa.Column("erased_at", STAMP, nullable=False),
     sa.Column("turns", sa.Integer, nullable=False),
     sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
     sa.Column("completion_tokens", sa.BigInteger, nullable=False),
@@ -222,29 +225,22 @@ schema_compatibility = sa.Table(
     comment="Revisions whose code may work on these tables, besides the tables' own.",
 )
 
-
-# One owner or session can have more rows than all others together. Statements are planned for the
-# average, maybe a single row; then the beginning of a key passes for the whole of it, and a look-up
-# reads all that the largest have. So the server is told to expect some ten rows of each, and that a
-# session has one owner (G13). Where a table is in parts, each part has to be told.
-_UNEVEN = (
-    (chat_sessions, ("owner_id",)),
-    (turns, ("owner_id", "session_id")),
-    (messages, ("owner_id", "session_id")),
-    (attempts, ("owner_id",)),
-    (reply_journal, ("owner_id",)),
+message_feedback = sa.Table(
+    "message_feedback",
+    metadata,
+    owner(),
+    sa.Column("message_id", sa.Uuid, nullable=False),
+    sa.Column("rating", sa.Text, nullable=False),
+    sa.Column("comment", sa.Text),
+    sa.Column("updated_at", STAMP, nullable=False),
+    sa.PrimaryKeyConstraint("message_id", "owner_id"),
+    sa.ForeignKeyConstraint(
+        ["owner_id", "message_id"], ["messages.owner_id", "messages.id"], ondelete="CASCADE"
+    ),
+    sa.CheckConstraint("rating IN ('up', 'down')", name="rating"),
 )
-_EXPECT_TEN = "ALTER TABLE %(table)s ALTER {} SET (n_distinct = -0.1)"
-_ONE_OWNER = "CREATE STATISTICS {}_sessions (dependencies) ON {} FROM %(table)s"
 
-
-def _after_creating(table: sa.Table, command: str) -> None:
-    ddl = sa.DDL(command)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-    sa.event.listen(table, "after_create", ddl)
-
-
-for _table, _columns in _UNEVEN:
-    for _column in _columns:
-        _after_creating(_table, _EXPECT_TEN.format(_column))
-    if len(_columns) > 1:
-        _after_creating(_table, _ONE_OWNER.format(_table.name, ", ".join(_columns)))
+for _table in (chat_sessions, attempts, reply_journal, message_feedback):
+    expect_uneven(_table, "owner_id")
+for _table in (turns, messages):
+    expect_uneven(_table, "owner_id", "session_id")

@@ -27,7 +27,7 @@ from chatcore import (
 )
 
 from . import reading_statements as read_sql
-from . import rows, values
+from . import rows, said_rows, values
 from . import turn_statements as sql
 from .admission import PostgresAdmissions
 from .ending import stop_running
@@ -85,7 +85,7 @@ class PostgresTurns(PostgresAdmissions, TurnRepository):
                 # It may have been this very call, tried before, whose answer was lost.
                 if not _was_ended_by(turn, end):
                     raise TurnLost(ref.turn_id)
-                return replace(turn, attempts=())
+                return rows.in_short(turn)
         raise StorageUnavailable("the turn changes too fast")
 
     async def stop(
@@ -105,7 +105,7 @@ class PostgresTurns(PostgresAdmissions, TurnRepository):
             await stop_running(held, given)
 
         await self._database.transact(work)
-        return replace(await self.turn(owner_id, session_id, turn_id), attempts=())
+        return rows.in_short(await self.turn(owner_id, session_id, turn_id))
 
     async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
         """Return one turn with its reply and all its attempts."""
@@ -128,6 +128,16 @@ class PostgresTurns(PostgresAdmissions, TurnRepository):
         if question is None:
             raise MessageNotFound(message_id)
         return question
+
+    async def question_named(
+        self, owner_id: OwnerId, session_id: SessionId, client_id: str
+    ) -> Question:
+        """Return the latest question that the caller calls so."""
+        given = {"owner_id": owner_id, "session_id": session_id, "client_id": client_id}
+        row = await self._database.fetch_one(read_sql.QUESTION_NAMED, given)
+        if row is None:
+            raise MessageNotFound
+        return said_rows.question(row)
 
     async def keep_template(self, template: RequestTemplate) -> None:
         """Keep what requests are made with, under its digest."""

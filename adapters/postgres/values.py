@@ -12,6 +12,7 @@ import msgspec
 from chatcore import (
     Beat,
     JournalPlace,
+    Metadata,
     NewTurn,
     OwnerId,
     Quote,
@@ -57,7 +58,14 @@ def new_turn_values(new: NewTurn) -> dict[str, object]:
         "replaces": new.replaces,
         "window_turns": new.window_turns,
         "now": new.now,
+        "client_id": new.client_id,
+        "metadata": metadata_value(new.metadata),
     }
+
+
+def metadata_value(metadata: Metadata) -> str | None:
+    """Return what a caller noted down as JSON text."""
+    return _encode(dict(metadata)).decode() if metadata else None
 
 
 def ref_values(ref: TurnRef) -> dict[str, object]:

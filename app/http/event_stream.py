@@ -10,6 +10,7 @@ that reads slowly waits in its own `send`, and gets what came meanwhile in large
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +18,7 @@ from litestar import Request, Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from app.http.events import COME_BACK, KEEP_ALIVE, MEDIA_TYPE, encode_event, encode_lost
+from app.http.events import MEDIA_TYPE, NATIVE, Rendering
 from app.http.problems import Refused
 from app.logs import get_logger
 from chatcore import ServiceStopping, StorageUnavailable, TurnEnded, TurnLost, TurnReader
@@ -41,17 +42,34 @@ class EventStream(Response[Any]):
 
     Args:
         reader: Where it is read. The stream closes it.
+        rendering: What events look like.
+        on_leave: Called if the client leaves before the end, to do what its protocol means by that.
     """
 
-    def __init__(self, reader: TurnReader) -> None:
+    def __init__(
+        self,
+        reader: TurnReader,
+        rendering: Rendering = NATIVE,
+        *,
+        on_leave: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         replayed = {"Idempotent-Replayed": "true"} if reader.repeated else {}
-        super().__init__(None, headers=HEADERS | replayed, media_type=MEDIA_TYPE)
+        headers = HEADERS | dict(rendering.headers) | replayed
+        super().__init__(None, headers=headers, media_type=MEDIA_TYPE)
         self._reader = reader
+        self._rendering = rendering
+        self._on_leave = on_leave
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:
         """Return what sends it."""
         seconds = request.app.state.get(KEEP_ALIVE_STATE, KEEP_ALIVE_SECONDS)
-        return _Sending(self._reader, headers=self.headers, keep_alive_seconds=seconds)
+        return _Sending(
+            self._reader,
+            self._rendering,
+            headers=self.headers,
+            keep_alive_seconds=seconds,
+            on_leave=self._on_leave,
+        )
 
 
 class _ClientLeft(Exception):
@@ -64,10 +82,18 @@ class _Sending(ASGIResponse):
     _should_set_content_length = False
 
     def __init__(
-        self, reader: TurnReader, *, headers: dict[str, Any], keep_alive_seconds: float
+        self,
+        reader: TurnReader,
+        rendering: Rendering,
+        *,
+        headers: dict[str, Any],
+        keep_alive_seconds: float,
+        on_leave: Callable[[], Awaitable[object]] | None,
     ) -> None:
         super().__init__(headers=headers, media_type=MEDIA_TYPE, status_code=200)
         self._reader = reader
+        self._rendering = rendering
+        self._on_leave = on_leave
         self._keep_alive_seconds = keep_alive_seconds
         self._is_whole = False
 
@@ -84,13 +110,18 @@ class _Sending(ASGIResponse):
                 await self._send_all(send)
                 listening.cancel()
         except* _ClientLeft:
-            if not self._is_whole:  # which only somebody hears who announced a body and is there
+            if not self._is_whole:
+                if self._on_leave is not None:
+                    await self._on_leave()
+                # Only somebody hears this who announced a body and is there.
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_all(self, send: Send) -> None:
         while not self._is_whole:
             block, self._is_whole = await self._next_block()
             more = not self._is_whole
+            if not block and more:
+                continue  # nothing that this protocol would tell
             # The server waits here for a client that does not read.
             await send({"type": "http.response.body", "body": block, "more_body": more})
 
@@ -99,15 +130,15 @@ class _Sending(ASGIResponse):
         try:
             event = await self._reader.next_event(within_seconds=self._keep_alive_seconds)
             if event is None:
-                return KEEP_ALIVE, False
-            return encode_event(event), isinstance(event, TurnEnded)
+                return self._rendering.keep_alive, False
+            return self._rendering.encode(event), isinstance(event, TurnEnded)
         except TurnLost as error:
-            return encode_lost(error), True
+            return self._rendering.encode_lost(error), True
         except (ServiceStopping, StorageUnavailable):
-            return COME_BACK, True
+            return self._rendering.come_back(), True
         except Exception as error:  # noqa: BLE001  # the answer has begun: it can only end early
             _log.error("stream_broken", error=error)
-            return COME_BACK, True
+            return self._rendering.come_back(), True
 
 
 async def _listen(receive: Receive) -> None:

@@ -8,7 +8,9 @@ breaks: no text whatever can end a line, an event or the stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -41,6 +43,57 @@ class _Opened(msgspec.Struct):
 
 class _Delta(msgspec.Struct):
     text: str
+
+
+class Rendering(Protocol):
+    """How a protocol tells what happens to a reply. It may remember: one object a stream."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the answer, besides those of every stream."""
+        ...
+
+    @property
+    def keep_alive(self) -> bytes:
+        """What is sent after a while of silence."""
+        ...
+
+    @abstractmethod
+    def encode(self, event: TurnEvent) -> bytes:
+        """Return an event as the client gets it; empty: it gets nothing of it."""
+        ...
+
+    @abstractmethod
+    def encode_lost(self, error: TurnLost) -> bytes:
+        """Return the last words about a turn that is gone."""
+        ...
+
+    @abstractmethod
+    def come_back(self) -> bytes:
+        """Return the last words of a stream that ends before its turn: it can be joined again."""
+        ...
+
+
+class NativeRendering(Rendering):
+    """The protocol of this service's own door."""
+
+    headers: Mapping[str, str] = {}
+    keep_alive = KEEP_ALIVE
+
+    def encode(self, event: TurnEvent) -> bytes:
+        """Return an event with its id."""
+        return encode_event(event)
+
+    def encode_lost(self, error: TurnLost) -> bytes:
+        """Return a problem."""
+        return encode_lost(error)
+
+    def come_back(self) -> bytes:
+        """Return a comment, and when to be back."""
+        return COME_BACK
+
+
+NATIVE = NativeRendering()
 
 
 def encode_event(event: TurnEvent) -> bytes:

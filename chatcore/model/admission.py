@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
 from chatcore.model.message import Quote, TurnStatus
+from chatcore.model.metadata import Metadata
 from chatcore.model.turn import Turn
 
 
@@ -23,12 +24,21 @@ class OnBusy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What was asked in one turn, for asking it again or putting another in its place."""
+    """What was asked in one turn, for asking it again or putting another in its place.
+
+    Attributes:
+        message_id: Its message.
+        client_id: What the caller calls it, if it gave it a name.
+        superseded_by: The turn that took its turn's place; None while it counts.
+    """
 
     turn_id: TurnId
     turn_number: int
+    message_id: MessageId
     text: str
     quote: Quote | None
+    client_id: str | None = None
+    superseded_by: TurnId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,8 @@ class NewTurn:
     Because the ids are made by the caller, an admission whose answer was lost is repeated safely.
 
     Attributes:
-        opens_session: True: `session_id` is a new session, to be created with `title`.
+        opens_session: True: `session_id` may be a new session, to be created with `title`; one that
+            is there already is continued.
         question_id: Id for the question's message.
         idempotency_key: 1 to 255 printable ASCII characters, unique per owner; None for none.
         fingerprint: SHA-256 (32 bytes) of what a repeat must share.
@@ -51,6 +62,9 @@ class NewTurn:
         part_id: Id for the reply of a running turn that is stopped for this one.
         replaces: Number of the turn whose place it takes: that one and all after it are superseded.
             None: it follows the latest.
+        client_id: What the caller calls the question, 1 to 255 characters; a question that takes
+            another's place may have its name. None for none.
+        metadata: What the caller wants to find again with the turn.
         window_turns: How many earlier turns to return, at least 0.
         now: The caller's clock; informs, decides nothing.
     """
@@ -75,6 +89,8 @@ class NewTurn:
     now: datetime
     on_busy: OnBusy = OnBusy.REJECT
     replaces: int | None = None
+    client_id: str | None = None
+    metadata: Metadata = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from chatcore.model.feedback import Feedback
 from chatcore.model.ids import MessageId, SessionId, TurnId
 
 
@@ -53,6 +54,8 @@ class Message:
         turn_status: Status of the turn it belongs to, at the moment it was read.
         superseded_by: The turn that took its turn's place; None while it counts.
         created_at: Aware, UTC; informs, never orders.
+        client_id: What the caller calls a question, if it gave it a name; None for the assistant.
+        feedback: What its owner thinks of it, if they said so; only pages of messages tell.
     """
 
     id: MessageId
@@ -65,3 +68,5 @@ class Message:
     quote: Quote | None
     created_at: datetime
     superseded_by: TurnId | None = None
+    client_id: str | None = None
+    feedback: Feedback | None = None

@@ -23,7 +23,8 @@ class Prompt:
     """A whole request to the model.
 
     Attributes:
-        system: What the operator says to the model. Nobody else's words are in it.
+        system: What the operator says to the model. Nobody else's words are in it, unless nothing
+            of the conversation is kept: then those of the caller come after the operator's.
         messages: The window, oldest first, and the question as the last one.
         max_tokens: Longest answer, in tokens.
         options: What else the request depends on, in the adapter's own words: its name and value,

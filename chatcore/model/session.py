@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chatcore.model.ids import OwnerId, SessionId
+from chatcore.model.metadata import Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +17,10 @@ class ChatSession:
     """One conversation as stored.
 
     Attributes:
-        title: The beginning of the first question until somebody renames it.
+        title: The beginning of the first question until somebody renames it; empty before that.
         created_at: Aware, UTC.
         updated_at: When its latest question was admitted, or it was renamed; aware, UTC.
+        metadata: What the caller noted down with it. Empty in lists.
     """
 
     id: SessionId
@@ -26,3 +28,4 @@ class ChatSession:
     title: str
     created_at: datetime
     updated_at: datetime
+    metadata: Metadata = ()

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
 from chatcore.model.message import Message, TurnStatus
+from chatcore.model.metadata import Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Turn:
         superseded_by: The turn that took its place when its question was edited or asked again, or
             when one before it was; None while it counts. What is superseded stays stored and shown,
             and leaves the window.
+        metadata: What the caller noted down with it. Empty where it was not asked for.
         attempts: Every call of the model, oldest first. Empty where it was not asked for.
     """
 
@@ -95,6 +97,7 @@ class Turn:
     error_code: str | None = None
     usage: Usage | None = None
     superseded_by: TurnId | None = None
+    metadata: Metadata = ()
     attempts: tuple[Attempt, ...] = ()
 
 

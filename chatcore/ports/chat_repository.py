@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from chatcore.ports.feedback_repository import FeedbackRepository
 from chatcore.ports.reply_journal import ReplyJournal
 from chatcore.ports.session_repository import SessionRepository
 from chatcore.ports.turn_repository import TurnRepository
 
 
-class ChatRepository(SessionRepository, TurnRepository, ReplyJournal, Protocol):
-    """All three parts, on one store, since they guard one another; what adapters implement.
+class ChatRepository(SessionRepository, TurnRepository, ReplyJournal, FeedbackRepository, Protocol):
+    """All four parts, on one store, since they guard one another; what adapters implement.
 
     Contract: chatcore.testing.chat_repository_contract::ChatRepositoryContract.
     """

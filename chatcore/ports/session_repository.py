@@ -15,12 +15,52 @@ from datetime import datetime
 from typing import Protocol
 
 from chatcore.model.ids import OwnerId, SessionId
+from chatcore.model.metadata import Metadata
 from chatcore.model.page import MessagePage, SessionCursor, SessionPage
 from chatcore.model.session import ChatSession
 
 
 class SessionRepository(Protocol):
     """Sessions and what was said in them."""
+
+    @abstractmethod
+    async def open(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        *,
+        title: str,
+        metadata: Metadata,
+        now: datetime,
+    ) -> ChatSession:
+        """Begin a session in which nothing has been said.
+
+        Args:
+            owner_id: Whose.
+            session_id: Its id, made by the caller.
+            title: Up to 200 characters that can be stored; empty: that of the first question.
+            metadata: What the caller wants to find again.
+            now: The caller's clock.
+
+        Returns:
+            The session; one that is there already is returned as it is.
+
+        Raises:
+            StorageUnavailable: The store did not answer. Repeating is safe.
+        """
+        ...
+
+    @abstractmethod
+    async def note(
+        self, owner_id: OwnerId, session_id: SessionId, *, metadata: Metadata
+    ) -> ChatSession:
+        """Replace what the caller noted down with a session; that is no activity.
+
+        Raises:
+            SessionNotFound: No such session of this owner. Nothing was written.
+            StorageUnavailable: The store did not answer. Repeating is safe.
+        """
+        ...
 
     @abstractmethod
     async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:

@@ -27,8 +27,9 @@ class TurnRepository(Protocol):
     async def admit(self, new: NewTurn) -> Admission:
         """Store a question and start its turn, or recognise an earlier admission of it.
 
-        In one commit or not at all: the session (if `opens_session`), the question at the next
-        position, the turn as `running` with the next number, and attempt 1 as `pending`.
+        In one commit or not at all: the session (if `opens_session` and there is none), the
+        question at the next position, the turn as `running` with the next number, and attempt 1 as
+        `pending`.
 
         Args:
             new: Ids never used before, except by an earlier try of this same admission.
@@ -182,6 +183,18 @@ class TurnRepository(Protocol):
 
         Raises:
             MessageNotFound: No such message in this session of this owner.
+            StorageUnavailable: The store did not answer.
+        """
+        ...
+
+    @abstractmethod
+    async def question_named(
+        self, owner_id: OwnerId, session_id: SessionId, client_id: str
+    ) -> Question:
+        """Return the latest question that the caller calls so; it may be superseded.
+
+        Raises:
+            MessageNotFound: No such question in this session of this owner.
             StorageUnavailable: The store did not answer.
         """
         ...

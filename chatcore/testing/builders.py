@@ -11,6 +11,7 @@ from uuid import uuid4
 from chatcore import (
     Admission,
     MessageId,
+    Metadata,
     NewTurn,
     OnBusy,
     OwnerId,
@@ -59,14 +60,18 @@ def new_turn(
     stream: bool = False,
     on_busy: OnBusy = OnBusy.REJECT,
     replaces: int | None = None,
+    may_open: bool = False,
+    title: str = "A title",
+    client_id: str | None = None,
+    metadata: Metadata = (),
     now: datetime = NOW,
 ) -> NewTurn:
     """Return a question for a session, or one that opens a session; every id in it is fresh."""
     return NewTurn(
         owner_id=owner_id,
         session_id=session_id or SessionId(uuid4()),
-        opens_session=session_id is None,
-        title="A title",
+        opens_session=may_open or session_id is None,
+        title=title,
         turn_id=TurnId(uuid4()),
         question_id=MessageId(uuid4()),
         text=text,
@@ -83,6 +88,8 @@ def new_turn(
         now=now,
         on_busy=on_busy,
         replaces=replaces,
+        client_id=client_id,
+        metadata=metadata,
     )
 
 

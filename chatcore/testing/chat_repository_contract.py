@@ -15,8 +15,11 @@ The store need not be empty: every test makes owners of its own. Run it with pyt
 
 from __future__ import annotations
 
+from .feedback_contract import FeedbackContract
+from .naming_contract import NamingContract
 from .reply_journal_contract import ReplyJournalContract
 from .session_contract import SessionContract
+from .session_opening_contract import SessionOpeningContract
 from .take_over_contract import TakeOverContract
 from .turn_admission_contract import TurnAdmissionContract
 from .turn_ending_contract import TurnEndingContract
@@ -32,5 +35,8 @@ class ChatRepositoryContract(
     ReplyJournalContract,
     TakeOverContract,
     SessionContract,
+    SessionOpeningContract,
+    NamingContract,
+    FeedbackContract,
 ):
     """All promises of `ChatRepository`."""

@@ -27,6 +27,7 @@ from chatcore import (
     Beat,
     ChatError,
     ChatRepository,
+    Feedback,
     JournalEntry,
     JournalPlace,
     MessageId,
@@ -34,6 +35,7 @@ from chatcore import (
     NewTurn,
     OnBusy,
     OwnerId,
+    Rating,
     SessionBusy,
     SessionCursor,
     SessionId,
@@ -45,7 +47,7 @@ from chatcore import (
 )
 
 from .builders import EXPIRED, NOW, an_owner, completed, failed, new_turn, ref_of, stopped
-from .chat_repository_model import Model, ModelTurn
+from .chat_repository_model import Model, ModelSession, ModelTurn
 from .steps import place_in, take_over, try_again
 
 T = TypeVar("T")
@@ -59,6 +61,9 @@ ALIVE = 3600.0
 LEASES = st.sampled_from([ALIVE, EXPIRED])
 DEADLINES = st.sampled_from([ALIVE, -2 * ALIVE])
 """Far away, or so long ago that no lease can be renewed."""
+FEEDBACK = st.none() | st.builds(
+    Feedback, rating=st.sampled_from(Rating), comment=st.none() | st.sampled_from(["Why?", "🤖"])
+)
 DIGESTS = st.none() | st.sampled_from(["a" * 64, "b" * 64])
 
 
@@ -105,6 +110,7 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         window_turns=st.integers(0, 3),
         max_attempts=st.integers(1, 3),
         on_busy=st.sampled_from(OnBusy),
+        may_open=st.booleans(),
     )
     def admit(
         self,
@@ -116,12 +122,18 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         window_turns: int,
         max_attempts: int,
         on_busy: OnBusy,
+        may_open: bool,
     ) -> None:
         """Ask, in a session of one's own, somebody else's, or a new one; or ask something anew."""
-        session_id = data.draw(st.sampled_from([None, *3 * list(self.model.sessions)]))
+        known = [*self.model.gone, *3 * list(self.model.sessions)]
+        session_id = data.draw(st.sampled_from([None, *known]))
+        owner = self._somebody(data, session_id)
+        session = None if session_id is None else self.model.sessions.get(session_id)
         new = new_turn(
-            self._somebody(data, session_id),
+            owner,
             session_id,
+            # Two owners may have sessions of one id; the model cannot.
+            may_open=may_open and (session is None or session.owner == owner),
             text=text,
             key=key,
             lease_seconds=lease,
@@ -280,8 +292,7 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         """Read one turn and its question, as its owner and as the other one."""
         turn = self._one_of(data, self.model.turns)
         owner = self._somebody(data, turn.ref.session_id)
-        ids = [turn.new.question_id] + ([turn.reply[0]] if turn.reply else [])
-        message_id = data.draw(st.sampled_from(ids))
+        message_id = data.draw(st.sampled_from(turn.message_ids))
         asking = self.repository.question(owner, turn.ref.session_id, message_id)
         if owner != turn.ref.owner_id:
             reading = self.repository.turn(owner, turn.ref.session_id, turn.ref.turn_id)
@@ -292,6 +303,43 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         question = self.call(asking)
         assert (question.turn_id, question.turn_number) == (turn.ref.turn_id, turn.ref.number)
         assert question.text == turn.new.text
+
+    @rule(data=st.data(), title=st.just("") | TEXT, value=TEXT)
+    def open(self, data: st.DataObject, title: str, value: str) -> None:
+        """Open a session that was never there, is gone, or is there and stays as it is."""
+        new, known = SessionId(uuid4()), list(self.model.sessions)
+        session_id = data.draw(st.sampled_from([new, *self.model.gone, *known]))
+        owner = data.draw(st.sampled_from(self.owners))
+        opened = ModelSession(owner, self._now(), title, (("name", value),))
+        session = self.model.sessions.setdefault(session_id, opened)
+        call = self.repository.open(
+            session.owner,
+            session_id,
+            title=opened.title,
+            metadata=opened.metadata,
+            now=opened.updated_at,
+        )
+        told = self.call(call)
+        assert (told.id, told.owner_id, told.updated_at) == (
+            session_id,
+            session.owner,
+            session.updated_at,
+        )
+        assert (told.title, told.metadata) == (session.title, session.metadata)
+
+    @precondition(lambda self: self.model.turns)
+    @rule(data=st.data(), feedback=FEEDBACK)
+    def rate(self, data: st.DataObject, feedback: Feedback | None) -> None:
+        """Rate a message as its owner, or try to as the other one."""
+        turn = self._one_of(data, self.model.turns)
+        session_id, message_id = turn.ref.session_id, data.draw(st.sampled_from(turn.message_ids))
+        owner = self._somebody(data, session_id)
+        call = self.repository.rate(owner, session_id, message_id, feedback=feedback, now=NOW)
+        if owner != turn.ref.owner_id:
+            self._refused(call, MessageNotFound)
+            return
+        self.call(call)
+        self.model.sessions[session_id].feedback[message_id] = feedback
 
     @precondition(lambda self: self.model.sessions)
     @rule(data=st.data(), title=TEXT)
@@ -306,6 +354,7 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
             return
         assert self.call(call).title == title
         self.model.sessions[session_id].updated_at = now
+        self.model.sessions[session_id].title = title
 
     @precondition(lambda self: len(self.model.sessions) > 1)
     @rule(data=st.data())
@@ -330,13 +379,12 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
     def messages_are_those_of_the_model(self) -> None:
         """Every session reads back as it was written, in order, page by page."""
         for session_id, session in self.model.sessions.items():
-            expected = [
-                (text, turn.status, turn.superseded_by)
-                for turn in session.turns
-                for text in turn.texts
-            ]
+            expected = session.said()
             page = self.call(self.repository.messages(session.owner, session_id, limit=1000))
-            seen = [(said.content, said.turn_status, said.superseded_by) for said in page.items]
+            seen = [
+                (said.content, said.turn_status, said.superseded_by, said.feedback)
+                for said in page.items
+            ]
             assert seen == expected
             assert [said.position for said in page.items] == list(range(1, len(expected) + 1))
 
@@ -372,7 +420,8 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
     def details_are_those_of_the_model(self) -> None:
         """The latest turn of every session reads back with its attempts."""
         for session in self.model.sessions.values():
-            self._check_details(session.turns[-1])
+            for turn in session.turns[-1:]:
+                self._check_details(turn)
 
     @invariant()
     def sessions_are_those_of_the_model(self) -> None:
@@ -381,15 +430,15 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         for owner in getattr(self, "owners", []):
             mine = [key for key, session in sessions.items() if session.owner == owner]
             mine.sort(key=lambda key: (sessions[key].updated_at, key), reverse=True)
-            listed: list[SessionId] = []
+            listed: list[tuple[SessionId, str]] = []
             cursor: SessionCursor | None = None
             while cursor is not None or not listed:
                 page = self.call(self.repository.sessions(owner, limit=2, after=cursor))
-                listed += [session.id for session in page.items]
+                listed += [(session.id, session.title) for session in page.items]
                 cursor = page.next_cursor
                 if cursor is None:
                     break
-            assert listed == mine
+            assert listed == [(key, sessions[key].title) for key in mine]
 
     def _check_details(self, turn: ModelTurn) -> None:
         ref = turn.ref
@@ -416,14 +465,14 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
 
     def _somebody(self, data: st.DataObject, session_id: SessionId | None) -> OwnerId:
         """Draw who acts: mostly the session's owner."""
-        if session_id is None:
+        if session_id not in self.model.sessions:
             return data.draw(st.sampled_from(self.owners))
         owner = self.model.sessions[session_id].owner
         return data.draw(st.sampled_from([owner, owner, owner, self._other(owner)]))
 
     def _replaceable(self, session_id: SessionId | None) -> st.SearchStrategy[int | None]:
         """Draw whose place a question takes: mostly nobody's, sometimes one's that is not there."""
-        session = None if session_id is None else self.model.sessions[session_id]
+        session = None if session_id is None else self.model.sessions.get(session_id)
         if session is None:
             return st.none()
         return st.none() | st.integers(1, len(session.turns) + 1)

@@ -11,9 +11,11 @@ from datetime import datetime
 from chatcore import (
     AttemptOutcome,
     ChatError,
+    Feedback,
     IdempotencyKeyReused,
     MessageId,
     MessageSuperseded,
+    Metadata,
     NewTurn,
     OnBusy,
     OwnerId,
@@ -85,6 +87,11 @@ class ModelTurn:
         return [self.new.text] + ([self.reply[1]] if self.reply else [])
 
     @property
+    def message_ids(self) -> list[MessageId]:
+        """Of the question and, if there is one, of the reply."""
+        return [self.new.question_id] + ([self.reply[0]] if self.reply else [])
+
+    @property
     def is_history(self) -> bool:
         """Whether later questions take it along."""
         good = self.status in (TurnStatus.COMPLETED, TurnStatus.STOPPED)
@@ -127,7 +134,10 @@ class ModelSession:
 
     owner: OwnerId
     updated_at: datetime
+    title: str = ""
+    metadata: Metadata = ()
     turns: list[ModelTurn] = field(default_factory=list)
+    feedback: dict[MessageId, Feedback | None] = field(default_factory=dict)
 
     @property
     def running(self) -> ModelTurn | None:
@@ -139,6 +149,14 @@ class ModelSession:
         known = 1 <= number <= len(self.turns)
         return known and self.turns[number - 1].superseded_by is None
 
+    def said(self) -> list[tuple[str, TurnStatus, TurnId | None, Feedback | None]]:
+        """Return what pages show."""
+        return [
+            (text, turn.status, turn.superseded_by, self.feedback.get(message_id))
+            for turn in self.turns
+            for text, message_id in zip(turn.texts, turn.message_ids, strict=True)
+        ]
+
     def window(self, turns: int) -> list[str]:
         """Return what goes along with the next question."""
         whole = [turn for turn in self.turns if turn.is_history]
@@ -147,8 +165,9 @@ class ModelSession:
 
 @dataclass
 class Model:
-    """Everything that a repository must remember."""
+    """Everything that a repository must remember, and which sessions it must have forgotten."""
 
+    gone: list[SessionId] = field(default_factory=list)
     sessions: dict[SessionId, ModelSession] = field(default_factory=dict)
     keys: dict[tuple[OwnerId, str], ModelTurn] = field(default_factory=dict)
 
@@ -177,9 +196,9 @@ class Model:
         if earlier is not None:
             same = earlier.new.fingerprint == new.fingerprint
             return set() if same else {IdempotencyKeyReused}
-        if new.opens_session:
-            return set()
         session = self.sessions.get(new.session_id)
+        if session is None and new.opens_session:
+            return set()
         if session is None or session.owner != new.owner_id:
             return {SessionNotFound}
         reasons: set[type[ChatError]] = set()
@@ -200,6 +219,7 @@ class Model:
         window = session.window(new.window_turns)
         turn = ModelTurn(new, ref, window, expired=new.lease_seconds <= 0)
         session.turns.append(turn)
+        session.title = session.title or new.title
         session.updated_at = new.now
         if new.idempotency_key is not None:
             self.keys[new.owner_id, new.idempotency_key] = turn
@@ -207,6 +227,7 @@ class Model:
 
     def erase(self, session_id: SessionId) -> ModelSession:
         """Forget a session; return what it was."""
+        self.gone.append(session_id)
         gone = self.sessions.pop(session_id)
         self.keys = {key: turn for key, turn in self.keys.items() if turn not in gone.turns}
         return gone

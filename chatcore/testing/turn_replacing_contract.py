@@ -288,7 +288,13 @@ class TurnReplacingContract(Contract):
         quote = Quote(text="a passage", title="Chapter 3", url="https://example.org/3", anchor="s")
         new = new_turn(owner, session_id, text="two", quote=quote)
         admission = await repository.admit(new)
-        expected = Question(turn_id=new.turn_id, turn_number=2, text="two", quote=quote)
+        expected = Question(
+            turn_id=new.turn_id,
+            turn_number=2,
+            message_id=new.question_id,
+            text="two",
+            quote=quote,
+        )
         assert await repository.question(owner, session_id, new.question_id) == expected
         end = completed()
         await repository.finish(ref_of(admission), end)

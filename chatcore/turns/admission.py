@@ -15,12 +15,15 @@ from chatcore.errors import InvalidInput
 from chatcore.model.admission import NewTurn, OnBusy
 from chatcore.model.ids import OWNER_MAX_CHARS, MessageId, OwnerId, SessionId, TurnId
 from chatcore.model.message import Quote
+from chatcore.model.metadata import Metadata, make_metadata
 from chatcore.model.policy import ChatPolicy
 from chatcore.model.text import derive_title, optional_text, require_text
 from chatcore.ports.clock import IdSource
 
 SOURCE_MAX_CHARS = 2048
 """Longest title, URL or anchor of a passage, in code points."""
+CLIENT_ID_MAX_CHARS = 255
+"""Longest name of a question, in code points."""
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -32,6 +35,9 @@ class Asked:
         session_id: Which session it continues; None begins a new one.
         replaces: The message and turn whose place it takes; None: it follows the latest.
         stream: Whether somebody wants to see parts.
+        may_open: Whether to begin that session if there is none.
+        client_id: What the caller calls the question.
+        metadata: What the caller wants to find again.
     """
 
     owner_id: OwnerId
@@ -42,6 +48,9 @@ class Asked:
     on_busy: OnBusy
     stream: bool
     replaces: Replaced | None = None
+    may_open: bool = False
+    client_id: str | None = None
+    metadata: Metadata = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +76,7 @@ def new_turn(
     Raises:
         InvalidInput: A value cannot be accepted.
     """
-    key = asked.idempotency_key
-    require_text(asked.owner_id, field="owner_id", max_chars=OWNER_MAX_CHARS)
-    require_text(asked.text, field="message", max_chars=policy.message_max_chars)
-    _require_quote(asked.quote, max_chars=policy.quote_max_chars)
-    if key is not None and not _KEY.fullmatch(key):
-        raise InvalidInput("idempotency_key", "is not 1 to 255 printable ASCII characters")
+    _require_valid(asked, policy)
     return NewTurn(
         owner_id=asked.owner_id,
         session_id=asked.session_id or SessionId(ids.new_id()),
@@ -82,7 +86,7 @@ def new_turn(
         question_id=MessageId(ids.new_id()),
         text=asked.text,
         quote=asked.quote,
-        idempotency_key=key,
+        idempotency_key=asked.idempotency_key,
         fingerprint=_fingerprint_of(asked),
         max_attempts=policy.max_attempts,
         deadline_seconds=policy.deadline_seconds,
@@ -95,6 +99,8 @@ def new_turn(
         now=now,
         on_busy=asked.on_busy,
         replaces=asked.replaces.turn_number if asked.replaces else None,
+        client_id=asked.client_id,
+        metadata=make_metadata(dict(asked.metadata)),
     )
 
 
@@ -127,6 +133,26 @@ def _fingerprint_of(asked: Asked) -> bytes:
         how=asked.replaces.how,
         message_id=asked.replaces.message_id,
     )
+
+
+def require_client_id(value: str) -> str:
+    """Return a caller's name of a question if it can be one.
+
+    Raises:
+        InvalidInput: It is blank, too long, or cannot be stored.
+    """
+    return require_text(value, field="client_id", max_chars=CLIENT_ID_MAX_CHARS)
+
+
+def _require_valid(asked: Asked, policy: ChatPolicy) -> None:
+    key = asked.idempotency_key
+    require_text(asked.owner_id, field="owner_id", max_chars=OWNER_MAX_CHARS)
+    require_text(asked.text, field="message", max_chars=policy.message_max_chars)
+    _require_quote(asked.quote, max_chars=policy.quote_max_chars)
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidInput("idempotency_key", "is not 1 to 255 printable ASCII characters")
+    if asked.client_id is not None:
+        require_client_id(asked.client_id)
 
 
 def _require_quote(quote: Quote | None, *, max_chars: int) -> None:

@@ -78,6 +78,11 @@ class TurnReader(AsyncIterator[TurnEvent]):
         return self._live.end is not None and self._after is not None and self._after.has_end
 
     @property
+    def readers(self) -> int:
+        """How many read this reply in this process, with this one until it is closed."""
+        return self._live.readers
+
+    @property
     def position(self) -> ReplyPosition:
         """How far this reader has come."""
         return ReplyPosition(self._attempt, self._offset, self._is_ended)

@@ -158,6 +158,27 @@ class TurnRunner:
         self.sweeper.note_work()
         return self._taking_over.reply_of(turn)
 
+    async def admit(self, new: NewTurn) -> Admission:
+        """Admit a turn, with all that comes before; whoever calls this runs it.
+
+        Raises:
+            SessionBusy: A turn of the session is running, and the caller rejects.
+            ChatError: See `TurnRepository.admit`.
+        """
+        await self._template.keep()
+        if new.on_busy is OnBusy.SUPERSEDE:
+            await self._pulse.flush(self.turns.of_session(new.owner_id, new.session_id))
+        try:
+            admission = await self._repository.admit(new)
+        except SessionBusy as busy:
+            if not busy.is_abandoned:
+                raise
+            # Nobody may have noticed yet; then it goes on here, or is out of the way.
+            await self.sweeper.sweep((new.owner_id, new.session_id))
+            admission = await self._repository.admit(new)
+        self.turns.lose(new.owner_id, admission.superseded)
+        return admission
+
     async def drain(self, *, timeout_seconds: float) -> None:
         """Admit nothing more, let running turns finish, then hand the rest over to others."""
         self.is_closing = True
@@ -172,7 +193,7 @@ class TurnRunner:
 
     async def _live(self, new: NewTurn, begun: asyncio.Future[Begun]) -> None:
         try:
-            admission = await self._admit(new)
+            admission = await self.admit(new)
             turn = self._enter(new, admission) if admission.is_to_run else None
         except BaseException as error:
             begun.set_exception(error if isinstance(error, Exception) else ServiceStopping())
@@ -196,18 +217,3 @@ class TurnRunner:
         )
         turn.task = asyncio.current_task()
         return turn
-
-    async def _admit(self, new: NewTurn) -> Admission:
-        await self._template.keep()
-        if new.on_busy is OnBusy.SUPERSEDE:
-            await self._pulse.flush(self.turns.of_session(new.owner_id, new.session_id))
-        try:
-            admission = await self._repository.admit(new)
-        except SessionBusy as busy:
-            if not busy.is_abandoned:
-                raise
-            # Nobody may have noticed yet; then it goes on here, or is out of the way.
-            await self.sweeper.sweep((new.owner_id, new.session_id))
-            admission = await self._repository.admit(new)
-        self.turns.lose(new.owner_id, admission.superseded)
-        return admission

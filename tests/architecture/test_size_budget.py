@@ -30,9 +30,7 @@ MEDIAN_FUNCTION_LINES = 10
 _FIELDS = "one expression that names every field of a value"
 _STATEMENT = "one SQL statement"
 EXCEPTIONS: dict[str, tuple[int, str]] = {
-    "chatcore/turns/admission.py::new_turn": (32, _FIELDS),
     "adapters/embedded/cluster.py::Cluster": (157, "every step is about the one server process"),
-    "adapters/postgres/admit_statements.py::_continue_session": (38, _STATEMENT),
     "adapters/postgres/rows.py::ended_turn": (31, _FIELDS),
     "adapters/postgres/session_statements.py::_page": (39, _STATEMENT),
 }

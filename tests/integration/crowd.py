@@ -14,6 +14,8 @@ from chatcore import OwnerId, SessionId, TurnId, TurnRef
 BIG = OwnerId("big")
 """An owner of a thousand sessions, the first of which has ten thousand turns and runs one."""
 TURNS = 10_000
+NAMES = 5000
+"""How many names there are for the questions of the big session, each for two of them."""
 OTHERS = ((2000, 2), (20_000, 1))
 """What the other owners are like: some with two turns each, or many with a single one."""
 
@@ -39,11 +41,15 @@ SELECT owner_id, session_id, n, id, 'key ' || id, '', CASE WHEN runs THEN 'runni
        now() + interval '1 hour', id, 2 * n - 1, CASE WHEN NOT runs THEN id END, now(),
        CASE WHEN NOT runs THEN now() END
   FROM planned;
-INSERT INTO messages (owner_id, session_id, position, id, turn_number, role, content, created_at)
-SELECT owner_id, session_id, 2 * n - 1, id, n, 'user', 'A question of some length.', now()
+INSERT INTO messages (owner_id, session_id, position, id, turn_number, role, content, created_at,
+                      client_id)
+SELECT owner_id, session_id, 2 * n - 1, id, n, 'user', 'A question of some length.', now(),
+       'question ' || n % {{names}}
   FROM planned
 UNION ALL
-SELECT owner_id, session_id, 2 * n, md5('r' || id)::uuid, n, 'assistant', 'A reply.', now()
+SELECT owner_id, session_id, 2 * n, md5('r' || id)::uuid, n, 'assistant', 'A reply.', now(), NULL
+  FROM planned WHERE NOT runs;
+INSERT INTO message_feedback SELECT owner_id, md5('r' || id)::uuid, 'up', 'Clear.', now()
   FROM planned WHERE NOT runs;
 INSERT INTO attempts (owner_id, turn_id, number, outcome, window_turns, template, stream,
                       started_at, ended_at)
@@ -68,7 +74,7 @@ async def fill(url: str, schema: str, *, others: tuple[int, int] = OTHERS[0]) ->
     """
     connection = await asyncpg.connect(url, server_settings={"search_path": schema})
     try:
-        await connection.execute(_FILL.format(owners=others[0], turns=others[1]))
+        await connection.execute(_FILL.format(owners=others[0], turns=others[1], names=NAMES))
         await connection.execute("ANALYZE")
         row = await connection.fetchrow(
             "SELECT session_id, id FROM turns WHERE owner_id = $1 AND number = $2", BIG, TURNS

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from adapters.postgres import (
     admit_statements,
+    feedback_statements,
     journal_statements,
     reading_statements,
     replace_statements,
@@ -31,6 +32,7 @@ from chatcore.testing.steps import place_in
 
 MODULES: tuple[ModuleType, ...] = (
     admit_statements,
+    feedback_statements,
     journal_statements,
     reading_statements,
     replace_statements,
@@ -76,6 +78,7 @@ def prepared(name: str, ref: TurnRef, schema: str) -> tuple[str, list[object]]:
     given |= {"numbers": [ref.number], "message_id": ref.turn_id, "body": "{}"}
     given |= {"limit": 20, "place": 10_000, "updated_at": NOW, "after_id": ref.session_id}
     given |= {"question_position": 2 * ref.number - 1}
+    given |= {"client_id": "question 7", "rating": "down", "comment": "Too long."}
     statement = Statement(STATEMENTS[name], schema)
     return statement.sql, statement.arguments(given)
 

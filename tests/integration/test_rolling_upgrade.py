@@ -27,7 +27,7 @@ from tests.provider import Provider, Request
 pytestmark = pytest.mark.postgres
 
 UPGRADES = 1
-"""How often each upgrade is done; before a release five times, which makes twenty in all."""
+"""How often each upgrade is done; before a release five times, which makes twenty-five in all."""
 CHATTERS = 6
 THIS = Version("this")
 FIRST = Version(
@@ -38,11 +38,13 @@ FIRST = Version(
     stays_ready=False,
 )
 SECOND = Version("0002", commit="da7fcd6819ebb1254a5495e17304d87e4e7efa00", stays_ready=False)
-THIRD = Version("0003", commit="abd9d965830a5fcc12d607aa1db6ec0b7d155e02")
+THIRD = Version("0003", commit="abd9d965830a5fcc12d607aa1db6ec0b7d155e02", stays_ready=False)
+FOURTH = Version("0004", commit="80bf5803ad4056fa18758ac2f97475fb0f1fe6e5")
 PAIRS = {
     "from the tables of 0001": (FIRST, THIS),
     "from the tables of 0002": (SECOND, THIS),
     "from the tables of 0003": (THIRD, THIS),
+    "from the tables of 0004": (FOURTH, THIS),
     "to the tables after these": (THIS, Version("next", is_next=True)),
 }
 MAX_ATTEMPTS = 2

@@ -1,32 +1,28 @@
 """What importers write, for the type checker alone: mypy reads this file, nothing runs it.
 
-May import: standard library, chatcore.
+May import: standard library, chatcore, tests.typing.
 
 An error here means that somebody's code, correct until now, no longer type-checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import assert_never, assert_type
 from uuid import UUID, uuid4
 
 from chatcore import (
-    AbandonedTurn,
-    Admission,
     Answer,
-    Beat,
     ChatError,
     ChatPolicy,
     ChatRepository,
     ChatService,
     ChatSession,
     Clock,
+    Feedback,
     IdSource,
-    JournalEntry,
-    JournalPlace,
     LLMDelta,
     LLMEnded,
     LLMError,
@@ -37,15 +33,15 @@ from chatcore import (
     Message,
     MessageId,
     MessageNotFound,
-    MessagePage,
     MessageSuperseded,
-    NewTurn,
+    Metadata,
     OnBusy,
     OwnerId,
     PreparedRequest,
     Prompt,
     Question,
     Quote,
+    Rating,
     ReplayedAttempt,
     ReplyDelta,
     ReplyPosition,
@@ -54,29 +50,23 @@ from chatcore import (
     Role,
     ServiceStopping,
     SessionBusy,
-    SessionCursor,
     SessionId,
-    SessionNotFound,
-    SessionPage,
-    StorageUnavailable,
-    TakenTurn,
     Turn,
     TurnEnd,
     TurnEnded,
     TurnEvent,
     TurnFailed,
     TurnId,
-    TurnLost,
-    TurnNotFound,
     TurnObserver,
     TurnOpened,
     TurnReader,
     TurnRef,
-    TurnStatus,
     Usage,
     WindowMessage,
     build_prompt,
+    make_metadata,
 )
+from tests.typing.own_repository import OwnRepository
 
 
 class OwnLLM(LLMPort):
@@ -173,155 +163,6 @@ class OwnObserver(TurnObserver):
 
     def turn_handed_over(self, turn: TurnRef) -> None:
         """Nothing."""
-
-
-class OwnRepository(ChatRepository):
-    """A store of the importer's own, with the least that type-checks."""
-
-    def __init__(self) -> None:
-        self._turns: dict[TurnId, Turn] = {}
-        self._templates: dict[str, RequestTemplate] = {}
-
-    async def admit(self, new: NewTurn) -> Admission:
-        """Keep it."""
-        turn = Turn(
-            id=new.turn_id,
-            session_id=new.session_id,
-            owner_id=new.owner_id,
-            number=1,
-            status=TurnStatus.RUNNING,
-            attempt=1,
-            max_attempts=new.max_attempts,
-            question_id=new.question_id,
-            created_at=new.now,
-        )
-        self._turns[turn.id] = turn
-        return Admission(turn=turn)
-
-    async def next_attempt(
-        self,
-        ref: TurnRef,
-        *,
-        error_code: str,
-        request_digest: str,
-        template: str,
-        stream: bool,
-        now: datetime,
-    ) -> TurnRef:
-        """Give up."""
-        raise StorageUnavailable
-
-    async def finish(self, ref: TurnRef, end: TurnEnd) -> Turn:
-        """Look it up."""
-        return await self.turn(ref.owner_id, ref.session_id, ref.turn_id)
-
-    async def stop(
-        self,
-        owner_id: OwnerId,
-        session_id: SessionId,
-        turn_id: TurnId,
-        *,
-        reply_id: MessageId,
-        now: datetime,
-    ) -> Turn:
-        """Look it up."""
-        return await self.turn(owner_id, session_id, turn_id)
-
-    async def turn(self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId) -> Turn:
-        """Look it up."""
-        if turn_id not in self._turns:
-            raise TurnNotFound(turn_id)
-        return self._turns[turn_id]
-
-    async def window(
-        self, owner_id: OwnerId, session_id: SessionId, numbers: tuple[int, ...]
-    ) -> tuple[WindowMessage, ...]:
-        """Remember nothing."""
-        return ()
-
-    async def question(
-        self, owner_id: OwnerId, session_id: SessionId, message_id: MessageId
-    ) -> Question:
-        """Know none."""
-        raise MessageNotFound(message_id)
-
-    async def keep_template(self, template: RequestTemplate) -> None:
-        """Keep it."""
-        self._templates[template.digest] = template
-
-    async def template(self, digest: str) -> RequestTemplate | None:
-        """Look it up."""
-        return self._templates.get(digest)
-
-    async def beat(self, beats: Sequence[Beat], *, lease_seconds: float) -> frozenset[TurnId]:
-        """Hold them all."""
-        return frozenset(beat.ref.turn_id for beat in beats if beat.start + len(beat.text) >= 0)
-
-    async def read(self, places: Sequence[JournalPlace]) -> tuple[JournalEntry, ...]:
-        """Have nothing written."""
-        return tuple(
-            JournalEntry(
-                turn_id=place.turn_id,
-                status=TurnStatus.RUNNING,
-                attempt=place.attempt,
-                is_abandoned=False,
-                start=place.offset,
-                text="",
-            )
-            for place in places
-        )
-
-    async def abandoned(
-        self, *, limit: int, session: tuple[OwnerId, SessionId] | None = None
-    ) -> tuple[AbandonedTurn, ...]:
-        """Lose none."""
-        return ()
-
-    async def take_over(
-        self, ref: TurnRef, *, template: str, stream: bool, lease_seconds: float, now: datetime
-    ) -> TakenTurn:
-        """Take it."""
-        return TakenTurn(
-            ref=ref, text="", quote=None, window=(), max_attempts=2, seconds_left=lease_seconds
-        )
-
-    async def give_up(
-        self, ref: TurnRef, *, reply_id: MessageId, error_code: str, now: datetime
-    ) -> Turn:
-        """Have none."""
-        raise TurnLost(ref.turn_id)
-
-    async def session(self, owner_id: OwnerId, session_id: SessionId) -> ChatSession:
-        """Know nobody."""
-        raise SessionNotFound(session_id)
-
-    async def sessions(
-        self, owner_id: OwnerId, *, limit: int, after: SessionCursor | None
-    ) -> SessionPage:
-        """Have none."""
-        return SessionPage(items=(), next_cursor=None)
-
-    async def messages(
-        self,
-        owner_id: OwnerId,
-        session_id: SessionId,
-        *,
-        limit: int,
-        before: int | None = None,
-        after: int | None = None,
-    ) -> MessagePage:
-        """Have none."""
-        return MessagePage(items=(), has_older=False, has_newer=False)
-
-    async def rename(
-        self, owner_id: OwnerId, session_id: SessionId, *, title: str, now: datetime
-    ) -> ChatSession:
-        """Know nobody."""
-        raise SessionNotFound(session_id)
-
-    async def erase(self, owner_id: OwnerId, session_id: SessionId, *, now: datetime) -> None:
-        """Know nobody."""
-        raise SessionNotFound(session_id)
 
 
 def compose(repository: ChatRepository, llm: LLMPort, clock: Clock) -> ChatService:
@@ -444,6 +285,33 @@ async def ask_otherwise(service: ChatService, turn: Turn) -> Answer | None:
     except (MessageSuperseded, MessageNotFound):
         return None
     return assert_type(await again.answer(), Answer)
+
+
+async def keep(service: ChatService, owner_id: OwnerId) -> str | None:
+    """Note down, name, rate and record."""
+    metadata = assert_type(make_metadata({"place": "chapter 3"}), Metadata)
+    session = assert_type(await service.open_session(owner_id, metadata=metadata), ChatSession)
+    noted = await service.note(owner_id, session.id, make_metadata({}))
+    assert_type(dict(noted.metadata), dict[str, str])
+    await service.send(
+        owner_id,
+        "What is torque?",
+        session_id=session.id,
+        may_open=True,
+        client_id="msg-1",
+        metadata=metadata,
+    )
+    question = assert_type(await service.question_named(owner_id, session.id, "msg-1"), Question)
+    assert_type(question.superseded_by, TurnId | None)
+    assert await service.question(owner_id, session.id, question.message_id) == question
+    verdict = Feedback(rating=Rating.UP, comment="Clear.")
+    await service.rate(owner_id, session.id, question.message_id, verdict)
+    await service.rate(owner_id, session.id, question.message_id, None)
+    turn = assert_type(await service.record(owner_id, session.id, "And power?", "P = τω."), Turn)
+    assert_type(turn.metadata, Metadata)
+    page = await service.messages(owner_id, session.id)
+    assert_type([said.feedback for said in page.items], list[Feedback | None])
+    return page.items[0].client_id
 
 
 async def audit(service: ChatService, turn: Turn) -> bool:
