@@ -17,6 +17,7 @@ from app.setting_types import DatabaseUrl, Secret
 from chatcore import ChatPolicy
 
 _POLICY = ChatPolicy()
+DOORS = ("page", "ai-sdk", "openai", "chatkit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,21 @@ class ServerSettings:
         "262144",
         "Longest body of a request.",
         unit="bytes",
+    )
+    doors: tuple[str, ...] = setting(
+        "DOORS",
+        accept.several(DOORS, none="none"),
+        ",".join(DOORS),
+        "What to serve besides our own API, separated by commas: the chat page and its widget, and "
+        "the protocols of the AI SDK, of OpenAI and of ChatKit. none: nothing of it.",
+    )
+    chatkit_disconnect: str = setting(
+        "CHATKIT_DISCONNECT",
+        accept.choice("stop", "continue"),
+        "stop",
+        "What it means that a ChatKit page leaves while it is answered, which is all its stop "
+        "button does. stop: the answer ends after a grace and keeps what there is. continue: "
+        "nothing.",
     )
     overload_lag_seconds: float = setting(
         "OVERLOAD_LAG_SECONDS",

@@ -184,6 +184,21 @@ def http_url(value: str) -> str:
     return value
 
 
+def several(names: tuple[str, ...], *, none: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of some of these names, or a word that means none of them."""
+    accepted = f"accepted: {', '.join(names)}, separated by commas, or {none}"
+
+    def parse(value: str) -> tuple[str, ...]:
+        found = dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip())
+        if list(found) == [none]:
+            return ()
+        if not found or not set(found) <= set(names):
+            raise ValueError(f"names something else; {accepted}")
+        return tuple(found)
+
+    return parse
+
+
 def origins(value: str) -> tuple[str, ...]:
     """Accept exact web origins, separated by commas."""
     found = [_origin(part.strip()) for part in value.split(",") if part.strip()]

@@ -9,6 +9,7 @@ outermost layer, so that errors of the router and answers to unknown addresses h
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 
@@ -32,15 +33,15 @@ Headers = list[tuple[bytes, bytes]]
 
 _CACHING = b"cache-control"
 EVERYWHERE: Headers = [(b"x-content-type-options", b"nosniff"), (_CACHING, b"no-store")]
-_EXPOSED = b"X-Request-ID, Retry-After, Idempotent-Replayed"
+_EXPOSED = b"X-Request-ID, Retry-After, X-Should-Retry, Idempotent-Replayed"
 _PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
-    (
-        b"access-control-allow-headers",
-        b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID",
-    ),
     (b"access-control-max-age", b"600"),
 ]
+_ASKS_FOR = b"access-control-request-headers"
+_OUR_OWN = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID"
+# Names of headers as they are in use. RFC 9110 allows more, among them `*`, which would mean all.
+_NAMES = re.compile(rb"[\w.-]+( *, *[\w.-]+)*")
 _CLIENT_LEFT = 499
 LAST_ANSWER = (b"connection", b"close")
 
@@ -88,7 +89,7 @@ class Edge:
         token = REQUEST_ID.set(request_id)
         try:
             if cors and _is_preflight(scope, given):
-                await exchange.answer(204, list(_PREFLIGHT))
+                await exchange.answer(204, [*_PREFLIGHT, _allowed(given.get(_ASKS_FOR, b""))])
             else:
                 await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -174,6 +175,12 @@ class _Exchange:
             headers = [*headers, (b"content-length", str(len(body)).encode())]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _allowed(names: bytes) -> tuple[bytes, bytes]:
+    """Allow whatever a page of a listed origin wants to send: clients have headers of their own."""
+    is_plain = _NAMES.fullmatch(names) is not None
+    return b"access-control-allow-headers", names if is_plain else _OUR_OWN
 
 
 def _is_preflight(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:

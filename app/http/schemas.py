@@ -124,6 +124,23 @@ class RenameSessionRequest(Request, frozen=True):
     ]
 
 
+class RateMessageRequest(Request, frozen=True):
+    """What its owner thinks of a message."""
+
+    rating: Annotated[
+        Literal["up", "down"] | None,
+        Meta(description="The verdict; null takes back what was said before.", examples=["up"]),
+    ]
+    comment: Annotated[
+        str | None,
+        Meta(
+            description="Why: 1 to 2,000 code points, not blank. Left out or null: no comment, "
+            "also if there was one.",
+            examples=["Clear and to the point."],
+        ),
+    ] = None
+
+
 class FieldError(Struct, kw_only=True):
     """One value that cannot be accepted."""
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.http.schemas import SelectedText
 
@@ -86,7 +86,7 @@ class SessionView(View):
     title: Annotated[
         str,
         Meta(
-            description="Beginning of the first question, until renamed.",
+            description="Beginning of the first question, until renamed; empty before that.",
             examples=["What is a degree of freedom?"],
         ),
     ]
@@ -108,6 +108,31 @@ class SessionPageView(Struct, kw_only=True, omit_defaults=True):
     ] = None
 
 
+RatingText = Annotated[Literal["up", "down"], Meta(description="The verdict.", examples=["up"])]
+CommentText = Annotated[
+    str | None,
+    Meta(description="Why, if they said so.", examples=["Clear and to the point."]),
+]
+
+
+class FeedbackView(View):
+    """What a message's owner thinks of it."""
+
+    rating: RatingText
+    comment: CommentText
+
+
+class MessageFeedbackView(View):
+    """What a message's owner thinks of it from now on."""
+
+    message_id: MessageIdText
+    rating: Annotated[
+        Literal["up", "down"] | None,
+        Meta(description="The verdict; null: none.", examples=["up"]),
+    ]
+    comment: CommentText
+
+
 class MessageView(View):
     """A message, as stored."""
 
@@ -127,6 +152,16 @@ class MessageView(View):
     ]
     superseded_by: SupersededBy
     created_at: Annotated[datetime, Meta(description="UTC.", examples=[_TIME])]
+    feedback: Annotated[
+        FeedbackView | None, Meta(description="What its owner thinks of it; null: nothing said.")
+    ]
+    html: Annotated[
+        str | UnsetType,
+        Meta(
+            description="A reply's Markdown as HTML that is safe to show; only with `render=html`.",
+            examples=["<p>An independent way to move.</p>"],
+        ),
+    ] = UNSET
 
 
 class MessagePageView(View):

@@ -6,15 +6,18 @@ May import: standard library, app, chatcore, msgspec.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
 from app.http.cursors import encode_position, encode_session_cursor
-from app.http.schemas import SelectedText, SendMessageRequest
+from app.http.schemas import RateMessageRequest, SelectedText, SendMessageRequest
 from app.http.views import (
     AttemptView,
     ChatReply,
+    FeedbackView,
+    MessageFeedbackView,
     MessagePageView,
     MessageView,
     SessionPageView,
@@ -26,11 +29,14 @@ from chatcore import (
     Answer,
     Attempt,
     ChatSession,
+    Feedback,
+    InvalidInput,
     Message,
     MessageId,
     MessageNotFound,
     MessagePage,
     Quote,
+    Rating,
     SessionId,
     SessionNotFound,
     SessionPage,
@@ -92,6 +98,19 @@ def read_quote(selected: str | SelectedText | UnsetType | None) -> Quote | None:
     return Quote(text=selected.text, title=selected.title, url=selected.url, anchor=selected.anchor)
 
 
+def read_feedback(request: RateMessageRequest) -> Feedback | None:
+    """Return what is thought of a message; None: nothing any more.
+
+    Raises:
+        InvalidInput: There is a comment without a rating.
+    """
+    if request.rating is not None:
+        return Feedback(rating=Rating(request.rating), comment=request.comment)
+    if request.comment is not None:
+        raise InvalidInput("comment", "needs a rating")
+    return None
+
+
 def view_reply(answer: Answer) -> ChatReply:
     """Show an answer."""
     turn, reply = answer.turn, answer.reply
@@ -127,22 +146,34 @@ def view_sessions(page: SessionPage) -> SessionPageView:
     )
 
 
-def view_messages(page: MessagePage, *, after: int | None) -> MessagePageView:
+def view_messages(
+    page: MessagePage, *, after: int | None, html: Mapping[UUID, str]
+) -> MessagePageView:
     """Show a page of messages.
 
     Args:
         page: The page.
         after: The position it was asked for by, so that an empty page keeps its place.
+        html: Replies as HTML by message id, where that was asked for.
     """
     last = page.items[-1].position if page.items else after
     return MessagePageView(
-        items=[_view_message(message) for message in page.items],
+        items=[_view_message(message, html.get(message.id, UNSET)) for message in page.items],
         has_older=page.has_older,
         older_cursor=encode_position(page.items[0].position)
         if page.items and page.has_older
         else None,
         has_newer=page.has_newer,
         newer_cursor=None if last is None else encode_position(last),
+    )
+
+
+def view_feedback(message_id: MessageId, feedback: Feedback | None) -> MessageFeedbackView:
+    """Show what is thought of a message from now on."""
+    return MessageFeedbackView(
+        message_id=message_id,
+        rating=None if feedback is None else feedback.rating.value,
+        comment=None if feedback is None else feedback.comment,
     )
 
 
@@ -167,7 +198,7 @@ def view_turn(turn: Turn) -> TurnView:
     )
 
 
-def _view_message(message: Message) -> MessageView:
+def _view_message(message: Message, html: str | UnsetType) -> MessageView:
     quote = message.quote
     return MessageView(
         message_id=message.id,
@@ -181,7 +212,15 @@ def _view_message(message: Message) -> MessageView:
         turn_status=message.turn_status.value,
         superseded_by=message.superseded_by,
         created_at=message.created_at,
+        feedback=_view_feedback(message.feedback),
+        html=html,
     )
+
+
+def _view_feedback(feedback: Feedback | None) -> FeedbackView | None:
+    if feedback is None:
+        return None
+    return FeedbackView(rating=feedback.rating.value, comment=feedback.comment)
 
 
 def _view_attempt(attempt: Attempt) -> AttemptView:

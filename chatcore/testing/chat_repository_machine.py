@@ -35,7 +35,6 @@ from chatcore import (
     NewTurn,
     OnBusy,
     OwnerId,
-    Rating,
     SessionBusy,
     SessionCursor,
     SessionId,
@@ -49,22 +48,9 @@ from chatcore import (
 from .builders import EXPIRED, NOW, an_owner, completed, failed, new_turn, ref_of, stopped
 from .chat_repository_model import Model, ModelSession, ModelTurn
 from .steps import place_in, take_over, try_again
+from .strategies import ALIVE, DEADLINES, DIGESTS, FEEDBACK, KEYS, LEASES, TEXT
 
 T = TypeVar("T")
-
-TEXT = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40
-)
-KEYS = st.none() | st.sampled_from(["key-one", "key-two", "key-three"])
-ALIVE = 3600.0
-"""A lease, or a deadline, that no run outlives."""
-LEASES = st.sampled_from([ALIVE, EXPIRED])
-DEADLINES = st.sampled_from([ALIVE, -2 * ALIVE])
-"""Far away, or so long ago that no lease can be renewed."""
-FEEDBACK = st.none() | st.builds(
-    Feedback, rating=st.sampled_from(Rating), comment=st.none() | st.sampled_from(["Why?", "🤖"])
-)
-DIGESTS = st.none() | st.sampled_from(["a" * 64, "b" * 64])
 
 
 class ChatRepositoryMachine(RuleBasedStateMachine):

@@ -22,7 +22,8 @@ from .builders import EXPIRED, NOW, an_owner, completed, have_turn, new_turn, re
 from .contract import Contract
 from .steps import LATER, take_over
 
-NAMES = ("msg-1", "x", "n" * 255, "'; DROP -- $1 %s", "Ünï 🤖 \u2028 \x01")
+LONGEST = "".join(chr(0x1F300 + number) for number in range(255))
+NAMES = ("msg-1", "x", LONGEST, "'; DROP -- $1 %s", "Ünï 🤖 \u2028 \x01")
 
 
 class NamingContract(Contract):

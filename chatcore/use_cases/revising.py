@@ -16,7 +16,7 @@ from chatcore.use_cases.parts import Parts
 
 
 class RevisingUseCases:
-    """New turns that take the place of old ones. The question keeps the name its caller gave it.
+    """New turns that take the place of old ones. A question keeps its name unless it gets another.
 
     Args:
         parts: What it is put together from.
@@ -72,7 +72,7 @@ class RevisingUseCases:
             idempotency_key=idempotency_key,
             on_busy=on_busy,
             stream=stream,
-            client_id=client_id or question.client_id,
+            client_id=question.client_id if client_id is None else client_id,
             metadata=metadata,
             replaces=Replaced("regenerate", message_id, question.turn_number),
         )
@@ -120,7 +120,7 @@ class RevisingUseCases:
             idempotency_key=idempotency_key,
             on_busy=on_busy,
             stream=stream,
-            client_id=client_id or question.client_id,
+            client_id=question.client_id if client_id is None else client_id,
             metadata=metadata,
             replaces=Replaced("edit", message_id, question.turn_number),
         )

@@ -60,9 +60,9 @@ class Armed:
     Attributes:
         point: Where.
         nth: At which passage, from 1.
-        action: `kill`, `freeze` (until somebody sends SIGCONT), `delay`, or `block`, in which the
-            event loop stands still.
-        seconds: How long a delay or a block lasts.
+        action: `kill`, `freeze` (until somebody sends SIGCONT), `delay`, `block`, in which the
+            event loop stands still, or `lose`: what the store answered never arrives.
+        seconds: How long a delay or a block lasts, or how long an answer is missed in vain.
         every: Whether it happens at every later passage as well.
     """
 
@@ -71,6 +71,10 @@ class Armed:
     action: str = "kill"
     seconds: float = 0.0
     every: bool = False
+
+
+class AnswerLost(Exception):
+    """The store has done what it was asked for, and nobody was told."""
 
 
 class Diary:
@@ -114,6 +118,8 @@ class Failpoints:
             time.sleep(armed.seconds)  # noqa: ASYNC251  # that is the fault
         else:
             await asyncio.sleep(armed.seconds)
+        if armed.action == "lose":
+            raise AnswerLost
 
 
 class WatchedRepository:
@@ -130,7 +136,10 @@ class WatchedRepository:
 
     async def admit(self, new: Any) -> Any:
         """Watch; see the port."""
-        admission = await self._watch("admit", self._inner.admit, new)
+        try:
+            admission = await self._watch("admit", self._inner.admit, new)
+        except AnswerLost:  # and is asked for again, as the adapter does
+            admission = await self._watch("admit", self._inner.admit, new)
         if not admission.repeated:
             self._hold(admission.turn.id, admission.turn.attempt)
         return admission

@@ -20,7 +20,7 @@ from adapters.openai.streamed_answer import StreamedAnswer
 from adapters.postgres import admission, ending, stop_statements, turn_repository
 from adapters.postgres.statement import Statement
 from adapters.postgres.turn_repository import PostgresTurns
-from chatcore import ReplyDelta, ReplyPosition, Turn, TurnReader
+from chatcore import Admission, ReplyDelta, ReplyPosition, Turn, TurnReader
 from chatcore.model.message import Message, Role
 from chatcore.turns import admission as questions
 from chatcore.turns import live_reply, runner
@@ -257,6 +257,11 @@ def _leaving_stops() -> None:
 _RUNNERS: list[Any] = []
 
 
+def _run_whatever_was_admitted() -> None:
+    """What is admitted is run here, whoever runs it by now."""
+    Admission.is_to_run = property(lambda self: not self.repeated)  # type: ignore[method-assign,assignment]
+
+
 def _fingerprint_ignored() -> None:
     """Whatever is sent with a key is taken for a repeat."""
     questions._fingerprint_of = lambda asked: bytes(32)
@@ -412,6 +417,11 @@ MUTANTS: dict[str, Mutant] = {
                 "",
             ),
         ),
+    ),
+    "run though taken over": Mutant(
+        scenario="admitted without an answer",
+        caught_by=("G7 budget",),
+        patch=_run_whatever_was_admitted,
     ),
     "leaving stops": Mutant(
         scenario="leave in the middle",

@@ -239,6 +239,13 @@ async def woken_just_in_time(rig: Rig) -> None:
     await see(visitor, talk, await asking)
 
 
+async def admitted_without_an_answer(rig: Rig) -> None:
+    """The store's answer to a question is lost, and comes when another has taken the turn over."""
+    visitor, talk, asking = begin(rig, words=200, pace=20)
+    await until(is_asked(rig, 2), "taken over")
+    await see(visitor, talk, await asking, seconds=10)
+
+
 async def leave_in_the_middle(rig: Rig) -> None:
     """A reader leaves; nobody stops anything."""
     visitor, talk = rig.visitor(), Talk()
@@ -302,6 +309,9 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "woken just in time": Scenario(
         run=woken_just_in_time, ends=(None, _at("take_over.before", action="delay", seconds=0.7))
+    ),
+    "admitted without an answer": Scenario(
+        run=admitted_without_an_answer, ends=(_at("admit.after", action="lose", seconds=2.5),)
     ),
     "leave in the middle": Scenario(run=leave_in_the_middle),
     "no answer at all": Scenario(run=no_answer_at_all),

@@ -15,7 +15,7 @@ from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.tiers import COMMIT_QUOTAS
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text("utf-8")
-NUMBERS = {15: "fifteen", 20: "twenty", 22: "Twenty-two"}
+NUMBERS = {15: "fifteen", 20: "twenty", 23: "Twenty-three"}
 
 
 def test_every_clause_is_explained() -> None:

@@ -20,7 +20,10 @@ from chatcore import (
     Admission,
     Beat,
     ChatRepository,
+    ChatSession,
+    Feedback,
     MessageId,
+    Metadata,
     NewTurn,
     OwnerId,
     SessionId,
@@ -138,11 +141,65 @@ class _Unfenced(InMemoryChatRepository):
         )
 
 
+class _Overbearing(InMemoryChatRepository):
+    """Opens a session as if it had not been there."""
+
+    async def open(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        *,
+        title: str,
+        metadata: Metadata,
+        now: datetime,
+    ) -> ChatSession:
+        if (owner_id, session_id) in self._kept:
+            await self.rename(owner_id, session_id, title=title, now=now)
+        return await super().open(owner_id, session_id, title=title, metadata=metadata, now=now)
+
+
+class _Nameless(InMemoryChatRepository):
+    """Never gives an empty session the title of its first question."""
+
+    async def admit(self, new: NewTurn) -> Admission:
+        record = self._kept.get((new.owner_id, new.session_id))
+        return await super().admit(new if record is None else replace(new, title=""))
+
+
+class _Stubborn(InMemoryChatRepository):
+    """Does not forget feedback."""
+
+    async def rate(
+        self,
+        owner_id: OwnerId,
+        session_id: SessionId,
+        message_id: MessageId,
+        *,
+        feedback: Feedback | None,
+        now: datetime,
+    ) -> None:
+        record = self._kept.get((owner_id, session_id))
+        before = None if record is None else record.feedback.get(message_id)
+        await super().rate(owner_id, session_id, message_id, feedback=feedback or before, now=now)
+
+
+PLANTED = (
+    _Indiscriminate,
+    _Stammering,
+    _Careless,
+    _Hasty,
+    _Unfenced,
+    _Overbearing,
+    _Nameless,
+    _Stubborn,
+)
+
+
 def _named(ref: TurnRef) -> tuple[OwnerId, SessionId, TurnId]:
     return ref.owner_id, ref.session_id, ref.turn_id
 
 
-@pytest.mark.parametrize("planted", [_Indiscriminate, _Stammering, _Careless, _Hasty, _Unfenced])
+@pytest.mark.parametrize("planted", PLANTED)
 def test_machine_finds_a_planted_bug(planted: type[InMemoryChatRepository]) -> None:
     """G5, G7, G8: a repository that breaks one promise is caught."""
 

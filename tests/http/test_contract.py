@@ -21,6 +21,7 @@ REQUESTS = (
     "RegenerateRequest",
     "EditMessageRequest",
     "NoFields",
+    "RateMessageRequest",
     "RenameSessionRequest",
 )
 NO: dict[str, Any] = {"content": {}}
@@ -59,6 +60,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
         ("GET", "/sessions/{session_id}/messages"),
         ("POST", "/sessions/{session_id}/messages/{message_id}/regenerate"),
         ("POST", "/sessions/{session_id}/messages/{message_id}/edit"),
+        ("PUT", "/sessions/{session_id}/messages/{message_id}/feedback"),
         ("GET", "/sessions/{session_id}/turns/{turn_id}"),
         ("GET", "/sessions/{session_id}/turns/{turn_id}/events"),
         ("POST", "/sessions/{session_id}/turns/{turn_id}/stop"),

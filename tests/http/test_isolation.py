@@ -26,6 +26,8 @@ REQUESTS = [
     ("POST", "/sessions/{id}/messages/{message}/regenerate", None),
     ("POST", "/sessions/{id}/messages/{message}/regenerate", {"stream": True}),
     ("POST", "/sessions/{id}/messages/{message}/edit", {"message": "x"}),
+    ("PUT", "/sessions/{id}/messages/{message}/feedback", {"rating": "down", "comment": "x"}),
+    ("PUT", "/sessions/{id}/messages/{message}/feedback", {"rating": None}),
     ("POST", "/chat", {"message": "x", "session_id": "{id}"}),
     ("POST", "/chat", {"message": "x", "session_id": "{id}", "stream": True}),
 ]

@@ -138,6 +138,7 @@ async def test_a_message_is_shown_whole(door: Door) -> None:
         "turn_status": "completed",
         "superseded_by": None,
         "created_at": body["timestamp"],
+        "feedback": None,
     }
 
 

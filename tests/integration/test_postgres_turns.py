@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,17 @@ from adapters.postgres import PostgresChatRepository
 from adapters.postgres import turn_statements as sql
 from adapters.postgres.statement import Statement
 from adapters.postgres.values import end_values, ref_values
-from chatcore import Admission, MessageId, OnBusy, SessionBusy, StorageUnavailable, Turn, TurnRef
+from chatcore import (
+    Admission,
+    Feedback,
+    MessageId,
+    OnBusy,
+    Rating,
+    SessionBusy,
+    StorageUnavailable,
+    Turn,
+    TurnRef,
+)
 from chatcore.testing.builders import (
     NOW,
     an_owner,
@@ -126,6 +137,7 @@ async def test_tables_refuse_what_code_must_not_do(
     mine = f"owner_id = '{turn.owner_id}' AND session_id = '{turn.session_id}'"
     second = f"UPDATE turns SET {{}} WHERE {mine} AND number = 2"
     reopened = "status = 'running', lease_expires_at = now(), ended_at = NULL, reply_id = NULL"
+    rated = f"messages WHERE id = '{turn.question_id}'"
     forbidden = (
         f"UPDATE turns SET {reopened} WHERE {mine} AND number = 1",
         second.format("lease_expires_at = NULL"),
@@ -148,6 +160,9 @@ async def test_tables_refuse_what_code_must_not_do(
         f"UPDATE reply_journal SET start = -1 WHERE turn_id = '{running.turn.id}'",
         f"UPDATE reply_journal SET start = 0 WHERE turn_id = '{running.turn.id}'",
         f"UPDATE reply_journal SET owner_id = 'x' WHERE turn_id = '{running.turn.id}'",
+        f"INSERT INTO message_feedback VALUES ('{turn.owner_id}', '{turn.id}', 'up', '', now())",
+        f"INSERT INTO message_feedback VALUES ('x', '{turn.question_id}', 'up', NULL, now())",
+        f"INSERT INTO message_feedback SELECT owner_id, id, 'so', '', now() FROM {rated}",
         f"UPDATE chat_sessions SET owner_id = repeat('x', 129) WHERE id = '{turn.session_id}'",
     )
     for statement in forbidden:
@@ -162,15 +177,39 @@ async def test_erased_words_are_in_no_table(
     owner, nonce = an_owner(), "zyzzyva"
     turn = await have_turn(repository, owner, text=nonce, end=completed(f"{nonce} again"))
     await repository.rename(owner, turn.session_id, title=nonce, now=NOW)
-    running = await repository.admit(new_turn(owner, turn.session_id, text=nonce))
+    await repository.note(owner, turn.session_id, metadata=(("place", nonce),))
+    assert turn.reply is not None
+    thought = Feedback(rating=Rating.DOWN, comment=nonce)
+    await repository.rate(owner, turn.session_id, turn.reply.id, feedback=thought, now=NOW)
+    new = new_turn(owner, turn.session_id, client_id=nonce, metadata=((nonce, ""),))
+    running = await repository.admit(new)
     assert await write(repository, ref_of(running), nonce)
-    holding = {"chat_sessions", "messages", "reply_journal"}
+    holding = {"chat_sessions", "messages", "message_feedback", "reply_journal", "turns"}
     assert await _tables_with(connection, nonce) == holding
     await repository.erase(owner, turn.session_id, now=NOW)
     assert await _tables_with(connection, nonce) == set()
     assert await _tables_with(connection, str(turn.session_id)) == {"erased_sessions"}
     row = await connection.fetchrow("SELECT * FROM erased_sessions WHERE owner_id = $1", owner)
     assert (row["turns"], row["prompt_tokens"], row["completion_tokens"]) == (2, 11, 7)
+
+
+async def test_tombstone_of_a_session_that_came_back(
+    repository: PostgresChatRepository, connection: asyncpg.Connection
+) -> None:
+    """G12: a session of the same id that is erased again is added to what is left of the first."""
+    turn = await have_turn(repository, an_owner())
+    for rounds in (1, 2, 3):
+        moment = NOW + timedelta(seconds=rounds)
+        await repository.erase(turn.owner_id, turn.session_id, now=moment)
+        kept = await connection.fetch(_TOMBSTONES, turn.owner_id)
+        assert [tuple(row) for row in kept] == [(rounds, 11 * rounds, 7 * rounds, moment)]
+        new = new_turn(turn.owner_id, turn.session_id, may_open=True)
+        await repository.finish(ref_of(await repository.admit(new)), completed())
+
+
+_TOMBSTONES = """
+SELECT turns, prompt_tokens, completion_tokens, erased_at FROM erased_sessions WHERE owner_id = $1
+"""
 
 
 async def test_lost_commit_answers_are_harmless(

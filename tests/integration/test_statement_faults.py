@@ -22,10 +22,13 @@ from adapters.postgres import PostgresChatRepository, migrate
 from chatcore import (
     Admission,
     ChatPolicy,
+    Feedback,
     MessageId,
+    Metadata,
     NewTurn,
     OnBusy,
     OwnerId,
+    Rating,
     SessionId,
     StorageUnavailable,
     TakenTurn,
@@ -97,13 +100,30 @@ class Life:
 
     async def live(self) -> SessionId:
         """Run it all, one turn after the other; return the session."""
-        session = (await self._admit(new_turn(self.owner, text="completed"))).turn.session_id
+        session = SessionId(uuid4())
+        await self._begin(session)
         await self._stop(session)
         await self._take_over(session)
         await self._give_up(session)
         await self._supersede(session)
         await self._admit(new_turn(self.owner, session, text="last", replaces=6), ends=True)
         return session
+
+    async def _begin(self, session: SessionId) -> None:
+        """An empty session, noted down, is asked the first question by name, and rated."""
+        repository, owner = self.repository, self.owner
+        opened = partial(repository.open, owner, session, title="", metadata=(), now=NOW)
+        assert (await self.call(opened)).title == ""
+        await self.call(lambda: repository.note(owner, session, metadata=NOTED))
+        new = new_turn(
+            owner, session, text="completed", may_open=True, client_id="first", metadata=NOTED
+        )
+        await self._admit(new)
+        for feedback in (None, VERDICT):
+            rating = partial(repository.rate, owner, session, new.question_id, feedback=feedback)
+            await self.call(partial(rating, now=NOW))
+        found = await self.call(lambda: repository.question_named(owner, session, "first"))
+        assert found.message_id == new.question_id
 
     async def _admit(self, new: NewTurn, *, ends: bool | None = None) -> Admission:
         admission = await self.call(lambda: self.repository.admit(new))
@@ -167,6 +187,8 @@ class Life:
         await self._admit(new, ends=True)
 
 
+NOTED: Metadata = (("place", "chapter 3"),)
+VERDICT = Feedback(rating=Rating.UP, comment="Clear.")
 SAID = [
     ("completed", "completed"),
     ("reply to completed", "completed"),
@@ -190,6 +212,9 @@ async def require_whole(life: Life) -> None:
     [session] = (await repository.sessions(owner, limit=10, after=None)).items
     page = await repository.messages(owner, session.id, limit=100)
     assert [(each.content, each.turn_status.value) for each in page.items] == SAID
+    assert [each.feedback for each in page.items] == [VERDICT] + [None] * (len(SAID) - 1)
+    assert (await repository.session(owner, session.id)).metadata == NOTED
+    assert session.title == "A title"
     assert [each.position for each in page.items] == list(range(1, len(SAID) + 1))
     turns = [await repository.turn(owner, session.id, each.turn_id) for each in page.items]
     assert sorted({turn.number for turn in turns}) == list(range(1, 8))

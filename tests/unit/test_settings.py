@@ -74,6 +74,8 @@ WRONG = {
     "DATABASE_SCHEMA": ["Chat", "1a", "a-b", 'a"b', "pg_chat", "a" * 64],
     "DATABASE_POOLER": ["session", "true", "pgbouncer"],
     "SWEEP": ["never", "5", "idle_off"],
+    "DOORS": ["back", "page,back", ",", "none,page", "page openai"],
+    "CHATKIT_DISCONNECT": ["wait", "true"],
     "OPENAI_API_KEY": ["with space", "ключ", "line\nbreak"],
     "OPENAI_BASE_URL": ["host/v1", "ftp://h/v1", "http://", "http://u:p@h/v1", "http://h:x/"],
     "LLM_TIMEOUT_SECONDS": ["0", "nan", "inf", "soon", "-5", "1e9"],
@@ -132,6 +134,8 @@ def test_all_wrong_settings_are_told_at_once() -> None:
         ("AUTH_MODE", "Anonymous", "auth_mode", "anonymous"),
         ("DATABASE_POOLER", "Transaction", "database_pooler", "transaction"),
         ("SWEEP", "IDLE-OFF", "sweep", "idle-off"),
+        ("DOORS", " OpenAI ,page,openai,", "doors", ("openai", "page")),
+        ("DOORS", "None", "doors", ()),
         ("DATA_DIR", "~/x", "data_dir", Path.home() / "x"),
         ("OPENAI_BASE_URL", "http://[::1]:8080/v1", "openai_base_url", "http://[::1]:8080/v1"),
         (
