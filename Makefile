@@ -22,7 +22,7 @@ DEV_READY := $(VENV)/.dev-installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run test lint types fmt contract integration docs survive chaos measure \
-  bench ratio openapi pins check clean
+  bench ratio openapi screenshots pins check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,9 @@ check: lint types test survive ratio ## Run everything that CI runs
 openapi: $(DEV_READY) ## Write docs/openapi.json anew
 	@$(BIN)/python -m app openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
+
+screenshots: $(DEV_READY) ## Take the pictures in docs/images anew (needs Chromium)
+	@$(BIN)/python -m tests.browser.screenshots
 
 pins: ## Write requirements/*.txt anew from the .in files (needs uv)
 	@command -v uv > /dev/null || { echo "make pins needs uv" >&2; exit 1; }

@@ -70,7 +70,7 @@ async def test_an_allowed_origin_gets_its_headers(door: Door) -> None:
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert "access-control-allow-credentials" not in answer.headers
         exposed = answer.headers["access-control-expose-headers"].lower()
-        assert exposed == "x-request-id, retry-after, idempotent-replayed"
+        assert exposed == "x-request-id, retry-after, x-should-retry, idempotent-replayed"
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,57 @@ async def test_a_preflight_is_answered(door: Door) -> None:
     answer = await door.client.options("/chat", headers=headers)
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["access-control-allow-origin"] == ORIGIN
-    allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+    allowed = answer.headers["access-control-allow-headers"].split(",")
     assert set(headers["access-control-request-headers"].split(",")) <= set(allowed)
     methods = set(answer.headers["access-control-allow-methods"].split(", "))
     assert {"GET", "POST", "PATCH", "DELETE", "PUT"} <= methods
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "x-stainless-lang,x-stainless-retry-count,openai-organization,authorization",
+        "user-agent",
+        "X-Anything-At-All, content-type",
+    ],
+)
+async def test_clients_have_headers_of_their_own(door: Door, names: str) -> None:
+    """What the browser clients of other protocols send is allowed by name, to listed origins."""
+    headers = {"access-control-request-method": "PUT", "access-control-request-headers": names}
+    answer = await door.client.options("/v1/responses", headers=headers | {"origin": ORIGIN})
+    assert (answer.status_code, answer.headers["access-control-allow-headers"]) == (204, names)
+    answer = await door.client.options("/v1/responses", headers=headers | {"origin": "http://e.x"})
+    assert not [name for name in answer.headers if CORS_HEADERS.match(name)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        b"*",
+        b"x-a, *",
+        b"\xe9",
+        b"a b",
+        b"a,,b",
+        b",",
+        b"a;b",
+        b"a\tb",
+        b"a: b",
+        b"<script>",
+        b"",
+        b"a\x00",
+    ],
+)
+async def test_names_that_are_none_are_not_repeated(door: Door, names: bytes) -> None:
+    """Only names of headers come back; else those of our own protocol are allowed."""
+    given = [
+        (b"origin", ORIGIN.encode()),
+        (b"access-control-request-method", b"POST"),
+        (b"access-control-request-headers", names),
+    ]
+    answer = await door.client.options("/chat", headers=given)
+    assert answer.headers["access-control-allow-headers"] == (
+        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID"
+    )
 
 
 async def test_several_origins(door: Door) -> None:

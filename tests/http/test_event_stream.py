@@ -70,7 +70,10 @@ async def test_the_headers_of_a_stream(served: Place) -> None:
         assert stream.status == 200
         assert sorted(stream.raw_headers) == [
             ("access-control-allow-origin", ORIGIN),
-            ("access-control-expose-headers", "X-Request-ID, Retry-After, Idempotent-Replayed"),
+            (
+                "access-control-expose-headers",
+                "X-Request-ID, Retry-After, X-Should-Retry, Idempotent-Replayed",
+            ),
             ("cache-control", "no-cache, no-transform"),
             ("content-type", "text/event-stream; charset=utf-8"),
             ("date", stream.headers["date"]),

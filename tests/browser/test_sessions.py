@@ -1,0 +1,135 @@
+"""The page: several conversations, and several people.
+
+May import: standard library, playwright, pytest, tests.browser.
+"""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.chat import Chat
+from tests.browser.site import Site
+from tests.browser.visitor import Visitor, visiting
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def begin(chat: Chat, *titles: str) -> None:
+    """Begin a conversation with each of these questions."""
+    for number, title in enumerate(titles):
+        if number:
+            await chat.button("New conversation").click()
+            await expect(chat.questions).to_have_count(0)
+        await chat.ask(title)
+        await chat.hear(f"You asked: {title}")
+
+
+async def test_several_conversations(chat: Chat) -> None:
+    """New ones are begun, listed latest first, and gone back to; the open one is marked."""
+    await begin(chat, "Legs", "Arms", "Heads")
+    await chat.list_sessions()
+    titles = [chat.session(title) for title in ("Heads", "Arms", "Legs")]
+    for title in titles:
+        await expect(title).to_be_visible()
+    await expect(titles[0]).to_have_attribute("aria-current", "true")
+    heights = [(await title.bounding_box() or {"y": 0})["y"] for title in titles]
+    assert heights == sorted(heights)
+    await titles[2].click()
+    await chat.hear("You asked: Legs")
+    await expect(chat.questions).to_have_count(1)
+    await chat.ask("More about legs")
+    await chat.hear("You asked: More about legs")
+    await chat.reload()
+    await chat.hear("You asked: More about legs")
+    await expect(chat.questions).to_have_count(2)
+    await chat.list_sessions()
+    await expect(chat.session("Legs")).to_have_attribute("aria-current", "true")
+
+
+async def test_renaming(chat: Chat) -> None:
+    """Enter keeps the new title, Escape the old one."""
+    await begin(chat, "Legs")
+    await chat.list_sessions()
+    field = chat.page.get_by_role("textbox", name="Title")
+    await chat.button("Rename Legs").click()
+    await expect(field).to_have_value("Legs")
+    await field.fill("Something else")
+    await field.press("Escape")
+    await expect(field).to_have_count(0)
+    await expect(chat.session("Legs")).to_be_visible()
+    await chat.button("Rename Legs").click()
+    await field.fill("On <b>legs</b> & feet")
+    await field.press("Enter")
+    await expect(chat.session("On <b>legs</b> & feet")).to_be_visible()
+    await chat.reload()
+    await chat.list_sessions()
+    await expect(chat.session("On <b>legs</b> & feet")).to_be_visible()
+
+
+async def test_deleting(chat: Chat) -> None:
+    """G12: it asks first; kept it stays; deleted it is gone, here and after a reload."""
+    await begin(chat, "Legs", "Arms")
+    await chat.list_sessions()
+    await chat.button("Delete Legs").click()
+    await chat.button("Keep").click()
+    await expect(chat.session("Legs")).to_be_visible()
+    for title in ("Legs", "Arms"):  # first another one, then the one that is open
+        await chat.list_sessions()
+        await chat.button(f"Delete {title}").click()
+        await chat.button("Delete", within=chat.sessions).click()
+        await expect(chat.session(title)).to_have_count(0)
+    await expect(chat.questions).to_have_count(0)
+    await chat.reload()
+    await expect(chat.questions).to_have_count(0)
+    await chat.button("Conversations").click()
+    await expect(chat.button("Delete Arms")).to_have_count(0)
+    await expect(chat.button("Delete Legs")).to_have_count(0)
+
+
+async def test_a_conversation_deleted_elsewhere(visitor: Visitor, chat: Chat) -> None:
+    """What another tab deletes is forgotten here; what was being typed is kept."""
+    visitor.forgive("Failed to load resource: ")
+    await begin(chat, "Legs")
+    other = await visitor.tab()
+    await other.hear("You asked: Legs")
+    await chat.question.fill("half a thou")
+    await other.list_sessions()
+    await other.button("Delete Legs").click()
+    await other.button("Delete", within=other.sessions).click()
+    await expect(other.questions).to_have_count(0)
+    await chat.reload()
+    await expect(chat.questions).to_have_count(0)
+    await expect(chat.question).to_have_value("half a thou")
+    await chat.ask("Arms")
+    await chat.hear("You asked: Arms")
+
+
+async def test_two_people_see_nothing_of_each_other(
+    browser: Browser, site: Site, visitor: Visitor, size: dict[str, int]
+) -> None:
+    """G11: each browser has a token of its own, and nobody's list holds another's conversation."""
+    chat = await visitor.tab()
+    await begin(chat, "My secret")
+    mine = await chat.page.evaluate("() => ({...localStorage})")
+    async with visiting(browser, site.address, size) as somebody:
+        other = await somebody.tab()
+        await expect(other.questions).to_have_count(0)
+        await other.button("Conversations").click()
+        await expect(other.button("Delete My secret")).to_have_count(0)
+        await other.page.keyboard.press("Escape")
+        await other.open()
+        # Knowing the id of a conversation gives no right to it either.
+        key = "chatcore.session"
+        await other.page.evaluate("([k, v]) => localStorage.setItem(k, v)", [key, mine[key]])
+        somebody.forgive("Failed to load resource: ")
+        await other.reload()
+        await expect(other.questions).to_have_count(0)
+        await expect(other.page.locator("body")).not_to_contain_text("My secret")
+        theirs = await other.page.evaluate("() => localStorage['chatcore.visitor']")
+        assert theirs != mine["chatcore.visitor"]
+        await begin(other, "Theirs")
+    await chat.reload()
+    await chat.list_sessions()
+    await expect(chat.session("My secret")).to_be_visible()
+    await expect(chat.session("Theirs")).to_have_count(0)
