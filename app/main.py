@@ -12,14 +12,18 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 
 from app.container import AppContainer
+from app.doors.openai import answer_anywhere
+from app.doors.routers import make_doors
 from app.http.auth import owner_guard, provide_owner_id
 from app.http.chat import send_message, straight_to_chat
 from app.http.contract import openapi_config
 from app.http.edge import Edge
+from app.http.feedback import rate_message
 from app.http.health import health, ready
+from app.http.markdown import Markdown
 from app.http.messages import list_messages
+from app.http.page import make_page
 from app.http.pressure import pressure_guard
-from app.http.problems import answer_problem
 from app.http.revisions import edit, regenerate
 from app.http.sessions import erase_session, get_session, list_sessions, rename_session
 from app.http.turns import follow_turn, get_turn, stop_turn
@@ -35,6 +39,7 @@ _OWNED = [
     rename_session,
     erase_session,
     list_messages,
+    rate_message,
     get_turn,
     follow_turn,
     stop_turn,
@@ -52,16 +57,14 @@ def create_app(container: AppContainer, *, drain_seconds: float = DRAIN_SECONDS)
         service=service,
         drain_seconds=drain_seconds,
     )
+    markdown = Markdown()
     app = Litestar(
-        route_handlers=[
-            _asking(container, service),
-            _owned_routes(container, service),
-            _revising(container, service),
-            health,
-            ready,
-        ],
-        dependencies={"lifecycle": Provide(lambda: lifecycle, sync_to_thread=False)},
-        exception_handlers={Exception: answer_problem},
+        route_handlers=[health, ready, *_own(container, service), *_doors(container, service)],
+        dependencies={
+            "lifecycle": Provide(lambda: lifecycle, sync_to_thread=False),
+            "markdown": Provide(lambda: markdown, sync_to_thread=False),
+        },
+        exception_handlers={Exception: answer_anywhere},
         lifespan=[lambda _: _open(lifecycle), lambda _: container.pressure().measured()],
         openapi_config=openapi_config(),
         request_max_body_size=settings.body_max_bytes,
@@ -72,6 +75,15 @@ def create_app(container: AppContainer, *, drain_seconds: float = DRAIN_SECONDS)
     app.asgi_handler = Edge(app.asgi_handler, origins=settings.frontend_url)
     app.state.lifecycle = lifecycle
     return app
+
+
+def _own(container: AppContainer, service: ChatService) -> list[Router]:
+    """Return the routes of our own API."""
+    return [
+        _asking(container, service),
+        _owned_routes(container, service),
+        _revising(container, service),
+    ]
 
 
 def _asking(container: AppContainer, service: ChatService) -> Router:
@@ -99,6 +111,14 @@ def _revising(container: AppContainer, service: ChatService) -> Router:
         guards=[pressure_guard(container.pressure()), owner_guard(container.authenticator())],
         dependencies=_given(service),
     )
+
+
+def _doors(container: AppContainer, service: ChatService) -> list[Router]:
+    """Return what else there is: other protocols, and the page."""
+    settings: Settings = container.settings()
+    authenticator, pressure = container.authenticator(), container.pressure()
+    doors = make_doors(service, authenticator, pressure, settings, container.clock())
+    return [*doors, make_page()] if "page" in settings.doors else doors
 
 
 def _given(service: ChatService) -> dict[str, Provide]:

@@ -1,0 +1,151 @@
+"""Room 4, the door: an answer that is not kept, as a stream of events.
+
+May import: standard library, app, chatcore, litestar.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import Any, Protocol
+
+from litestar import Request, Response
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from app.doors.openai.errors import log_model_failure
+from app.doors.openai.leaving import Pump, until_left, while_there
+from app.doors.openai.response_stream import KEEP_ALIVE
+from app.http.event_stream import HEADERS, KEEP_ALIVE_SECONDS, KEEP_ALIVE_STATE
+from app.http.events import MEDIA_TYPE
+from app.logs import get_logger
+from chatcore import ChatError, LLMDelta, LLMEnded
+
+_log = get_logger("http")
+
+
+class PassingRendering(Protocol):
+    """How an answer that is not kept is told."""
+
+    @abstractmethod
+    def begin(self) -> bytes:
+        """Return what comes first."""
+        ...
+
+    @abstractmethod
+    def add(self, text: str) -> bytes:
+        """Return the next piece."""
+        ...
+
+    @abstractmethod
+    def end(self, ended: LLMEnded) -> bytes:
+        """Return what comes last."""
+        ...
+
+    @abstractmethod
+    def fail(self, error: Exception) -> bytes:
+        """Return the last words of an answer that broke off."""
+        ...
+
+
+class PassingStream(Response[Any]):
+    """An answer while it is written, to its end; the client's leaving ends it.
+
+    Args:
+        pump: Where it comes from. The stream closes it.
+        rendering: What it looks like.
+    """
+
+    def __init__(self, pump: Pump, rendering: PassingRendering) -> None:
+        super().__init__(None, headers=HEADERS, media_type=MEDIA_TYPE)
+        self._pump = pump
+        self._rendering = rendering
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:
+        """Return what sends it."""
+        seconds = request.app.state.get(KEEP_ALIVE_STATE, KEEP_ALIVE_SECONDS)
+        return _Sending(
+            self._pump, self._rendering, headers=self.headers, keep_alive_seconds=seconds
+        )
+
+
+async def begin_passing(
+    request: Request[Any, Any, Any], pump: Pump, rendering: PassingRendering
+) -> PassingStream:
+    """Return the stream of an answer whose first content is there.
+
+    Until then whatever goes wrong can still be told by a status.
+
+    Raises:
+        ChatError: There is no answer.
+        Refused: The client left.
+    """
+    try:
+        await while_there(request, pump.next_event())
+    except BaseException:
+        await pump.close()
+        raise
+    return PassingStream(pump, rendering)
+
+
+class _Sending(ASGIResponse):
+    _should_set_content_length = False
+
+    def __init__(
+        self,
+        pump: Pump,
+        rendering: PassingRendering,
+        *,
+        headers: dict[str, Any],
+        keep_alive_seconds: float,
+    ) -> None:
+        super().__init__(headers=headers, media_type=MEDIA_TYPE, status_code=200)
+        self._pump = pump
+        self._rendering = rendering
+        self._keep_alive_seconds = keep_alive_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._pump.close()
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        """Send what comes, and listen for the client's leaving meanwhile."""
+        sending = asyncio.create_task(self._send_all(send))
+        leaving = asyncio.create_task(until_left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+            else:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.wait({sending, leaving})
+
+    async def _send_all(self, send: Send) -> None:
+        block, is_last = self._rendering.begin(), False
+        while not is_last:
+            if block:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+            block, is_last = await self._next_block()
+        await send({"type": "http.response.body", "body": block, "more_body": False})
+
+    async def _next_block(self) -> tuple[bytes, bool]:
+        try:
+            event = await self._pump.next_event(within_seconds=self._keep_alive_seconds)
+        except Exception as error:  # noqa: BLE001  # the answer has begun: it can only end early
+            if not isinstance(error, ChatError):
+                _log.error("stream_broken", error=error)
+            log_model_failure(error)
+            return self._rendering.fail(error), True
+        if event is None:
+            return KEEP_ALIVE, False
+        if isinstance(event, LLMDelta):
+            return self._rendering.add(event.text), False
+        if isinstance(event, LLMEnded):
+            return self._rendering.end(event), True
+        return b"", False
