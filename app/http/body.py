@@ -199,10 +199,10 @@ def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _strings(item, _path(name, key))
 
 
-def _complaints(document: dict[str, Any], model: type, name: str = "") -> Iterator[FieldError]:
-    """Yield what is wrong with each field of an object."""
+def _complaints(document: dict[str, Any], model: Any, name: str = "") -> Iterator[FieldError]:
+    """Yield what is wrong with each field of an object; unknown ones, where they are refused."""
     known = {field.encode_name: field for field in msgspec.structs.fields(model)}
-    for key in document:
+    for key in document if model.__struct_config__.forbid_unknown_fields else ():
         if key not in known:
             yield FieldError(field=_path(name, key), reason="is not a known field")
     for key, field in known.items():

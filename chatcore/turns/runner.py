@@ -184,7 +184,9 @@ class TurnRunner:
         self.is_closing = True
         self.sweeper.stop()
         self.watcher.close()
-        await self._tasks.wait(timeout_seconds=timeout_seconds)
+        # What is kept nowhere has a place but no task here; nobody else can go on with it.
+        ends = (self._tasks.wait, self.turns.places.wait)
+        await asyncio.gather(*[wait(timeout_seconds=timeout_seconds) for wait in ends])
         self._ending.must_hurry = True
         self.turns.hand_over()
         await self._tasks.wait(timeout_seconds=_LAST_WORDS_SECONDS)

@@ -108,6 +108,18 @@ class KeepingUseCases:
         now = self._keeping.clock.now()
         await self._kept.rate(owner_id, session_id, message_id, feedback=feedback, now=now)
 
+    def require_recordable(self, text: str, reply: str | None = None) -> None:
+        """Check a question, and its answer if there is one, before anything is kept.
+
+        Who keeps several at once, or one before asking another, finds out first what is refused.
+
+        Raises:
+            InvalidInput: A text is blank, too long, or cannot be stored.
+        """
+        policy = self._keeping.policy
+        require_text(text, field="message", max_chars=policy.message_max_chars)
+        optional_text(reply, field="reply", max_chars=policy.reply_max_chars)
+
     async def record(
         self,
         owner_id: OwnerId,
@@ -136,7 +148,7 @@ class KeepingUseCases:
             TurnLost: It was stopped or erased meanwhile.
             StorageUnavailable: The store did not answer; the question may be there without it.
         """
-        require_text(reply, field="reply", max_chars=self._keeping.policy.reply_max_chars)
+        self.require_recordable(text, reply)
         asked = Asked(
             owner_id=owner_id,
             session_id=session_id,

@@ -79,6 +79,8 @@ async def test_what_a_screen_reader_hears(chat: Chat, site: Site) -> None:
     """Everything has a role and a name; messages say who spoke; a finished reply is announced."""
     await chat.ask("Hello")
     await chat.hear("You asked: Hello")
+    told = chat.page.locator("chatcore-chat [aria-live='polite']")
+    await expect(told).to_contain_text("You asked: Hello")
     for locator in (chat.panel, chat.log, chat.question, chat.button("New conversation")):
         await expect(locator.first).to_be_visible()
     page = chat.page

@@ -91,6 +91,14 @@ async def test_offline(visitor: Visitor, chat: Chat, site: Site) -> None:
     await visitor.context.set_offline(False)
     await chat.hear("before after")
     await expect(chat.status.filter(has_text="Offline")).to_have_count(0)
+    await visitor.context.set_offline(True)
+    await chat.ask("Still there?")
+    await expect(chat.status).to_contain_text("Offline. Your question is kept.")
+    await expect(chat.questions.last).to_contain_text("Still there?")
+    await visitor.context.set_offline(False)
+    await chat.hear("You asked: Still there?")
+    await expect(chat.questions).to_have_count(2)
+    assert len(site.llm.requests) == 2
 
 
 async def test_asking_offline_loses_nothing(visitor: Visitor, chat: Chat, site: Site) -> None:

@@ -283,7 +283,6 @@ async def test_the_operators_limits_hold() -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/", 404, "not_found"),
         ("GET", "/sessions/x/nowhere", 404, "not_found"),
         ("GET", "/schema/nowhere", 404, "not_found"),
         ("GET", "/schema/redoc", 404, "not_found"),

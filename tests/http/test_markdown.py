@@ -129,7 +129,7 @@ def test_no_text_is_slow(name: str) -> None:
     assert len(text) <= MOST_CHARS
     started = time.process_time()
     html = render(text)
-    assert time.process_time() - started < 6.0
+    assert time.process_time() - started < 15.0  # five times what the slowest takes by itself
     assert len(html) <= 20_000 + 15 * len(text)
     assert faults_of(html) == []
 

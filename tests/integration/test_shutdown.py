@@ -109,6 +109,22 @@ async def test_a_turn_that_ends_in_time(
     assert not reading.is_cut
 
 
+async def test_an_answer_that_is_not_kept(settings: dict[str, str], provider: Provider) -> None:
+    """Nobody else can go on with it, so it is given the same time as a turn to end well."""
+    body = {"messages": [{"role": "user", "content": "?"}], "stream": True}
+    async with (
+        serving(**settings) as service,
+        scripted(provider, say.streamed(WORDS, pause_seconds=0.15)),
+        service.client.post(f"{service.address}/v1/chat/completions", json=body) as answer,
+    ):
+        await answer.content.readline()
+        service.process.send_signal(signal.SIGTERM)
+        rest = await answer.content.read()
+        assert await asyncio.wait_for(service.process.wait(), timeout=10) == 0
+    assert WORDS[-1].encode() in rest
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
 @workers
 async def test_a_turn_that_takes_too_long(
     settings: dict[str, str], provider: Provider, workers: str

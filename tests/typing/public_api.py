@@ -307,6 +307,7 @@ async def keep(service: ChatService, owner_id: OwnerId) -> str | None:
     verdict = Feedback(rating=Rating.UP, comment="Clear.")
     await service.rate(owner_id, session.id, question.message_id, verdict)
     await service.rate(owner_id, session.id, question.message_id, None)
+    service.require_recordable("And power?", "P = τω.")
     turn = assert_type(await service.record(owner_id, session.id, "And power?", "P = τω."), Turn)
     assert_type(turn.metadata, Metadata)
     page = await service.messages(owner_id, session.id)

@@ -223,6 +223,29 @@ async def test_a_closing_process_is_not_asked(ask: Ask) -> None:
         await ask(parts)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_closing_process_lets_it_end(stream: bool) -> None:
+    """What is under way when the process is asked to stop is answered to its end, like a turn."""
+    llm = ScriptedLLM([ScriptedAnswer(("a ", 0.1, "b"))])
+    parts = bench(llm)
+    asked = read(parts) if stream else parts.service.complete_once(HELLO)
+    asking = asyncio.create_task(asked)
+    await until_running(llm)
+    async with asyncio.timeout(5):
+        await parts.service.close(timeout_seconds=60)
+    assert llm.running == 0
+    assert await asking
+
+
+async def test_a_closing_process_does_not_wait_for_ever() -> None:
+    """An answer that takes too long does not hold up the end of the process."""
+    parts = bench(ScriptedLLM([ScriptedAnswer(("a ", HANG))]))
+    async with aclosing(parts.service.stream_once(HELLO)) as events:
+        await anext(events)
+        async with asyncio.timeout(5):
+            await parts.service.close(timeout_seconds=0.05)
+
+
 async def test_what_is_on_offer() -> None:
     """The model's name and the longest answer are told, for doors that show them."""
     service = bench(ScriptedLLM(model="m"), policy=ChatPolicy(max_tokens=9)).service

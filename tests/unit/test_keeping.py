@@ -298,6 +298,25 @@ class _Dying(InMemoryChatRepository):
         return await super().finish(ref, end)
 
 
+@pytest.mark.parametrize(
+    ("text", "reply", "field"),
+    [
+        (" ", "two", "message"),
+        ("one", "", "reply"),
+        ("x" * 6, None, "message"),
+        ("\0", None, "message"),
+    ],
+)
+async def test_what_could_not_be_recorded(text: str, reply: str | None, field: str) -> None:
+    """It can be found out before anything is kept, by the rules of keeping it."""
+    service = bench(policy=ChatPolicy(message_max_chars=5, reply_max_chars=5)).service
+    service.require_recordable("one", "two")
+    service.require_recordable("one")
+    with pytest.raises(InvalidInput) as refused:
+        service.require_recordable(text, reply)
+    assert refused.value.field == field
+
+
 async def test_record_that_is_cut_in_the_middle() -> None:
     """G7: a question whose answer did not get in ends as failed; the model is not asked for one."""
     now = 0.0

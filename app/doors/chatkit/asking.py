@@ -24,6 +24,7 @@ from chatcore import (
     ChatService,
     Clock,
     Message,
+    MessageSuperseded,
     OnBusy,
     OwnerId,
     Question,
@@ -38,6 +39,8 @@ MOMENT = timedelta(seconds=5)
 """How long after its answer the same question is taken for a repeat."""
 _SESSIONS_LOOKED_AT = 3
 _LAST_TURN = 2  # messages
+_MOST_TIMES = 20
+"""How often a question of another door may have been asked and still be found by its first id."""
 
 
 class InDoubt(Exception):
@@ -157,14 +160,19 @@ class Asking:
         """Return a question as it was asked last: one from elsewhere gets another id each time.
 
         If something else has taken its place it is returned as it is, and cannot be asked again.
+
+        Raises:
+            MessageSuperseded: It was asked again so often that nobody looks further.
         """
-        while question.superseded_by is not None:
+        for _ in range(_MOST_TIMES):
+            if question.superseded_by is None:
+                return question
             turn = await self._service.turn(owner_id, session_id, question.superseded_by)
             later = await self._service.question(owner_id, session_id, turn.question_id)
             if (later.text, later.quote) != (question.text, question.quote):
-                break
+                return question
             question = later
-        return question
+        raise MessageSuperseded
 
 
 async def _put(asking: Awaitable[TurnReader]) -> TurnReader:

@@ -52,13 +52,14 @@ def _read(item: Any, param: str) -> Said:
     kind = item.get("type", "message")
     if kind != "message":
         raise unsupported(f"{param}.type", f"{_ONLY_TEXT}, in messages")
-    role = item.get("role")
+    # Anything may be where a word should be, also what no set can be asked for.
+    role = str(item.get("role"))
     if role in {"tool", "function"} or item.get("tool_calls"):
         raise unsupported(f"{param}.role", "this service has no tools")
     if role not in {*_SYSTEM, "user", "assistant"}:
         raise Wrong(f"{param}.role", f"'{param}.role' is not one of system, user, assistant.")
     text = _text_of(item.get("content"), f"{param}.content")
-    return Said("system" if role in _SYSTEM else str(role), text)
+    return Said("system" if role in _SYSTEM else role, text)
 
 
 def _text_of(content: Any, param: str) -> str:
@@ -71,7 +72,7 @@ def _text_of(content: Any, param: str) -> str:
 
 def _parts_of(content: list[Any], param: str) -> Iterator[str]:
     for at, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else None
+        kind = str(part.get("type")) if isinstance(part, dict) else None
         if kind not in _TEXTS:
             raise unsupported(f"{param}[{at}].type", _ONLY_TEXT)
         text = part.get("text")

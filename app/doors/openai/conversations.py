@@ -18,7 +18,7 @@ from app.doors.openai.bodies import (
 )
 from app.doors.openai.content import read_messages, split_pairs
 from app.doors.openai.ids import conversation_id, read_conversation_id
-from app.doors.openai.keeping import keep_pairs
+from app.doors.openai.keeping import check_pairs, keep_pairs
 from app.doors.openai.objects import Deleted
 from app.doors.openai.views import view_conversation
 from app.http.body import require_json
@@ -36,8 +36,9 @@ async def create_conversation(
     if wanted.items:
         check_items(wanted.items)
         pairs = split_pairs(read_messages(wanted.items, param="items"), param="items")
+        check_pairs(chat_service, pairs, param="items")
     session = await chat_service.open_session(owner_id, metadata=metadata)
-    await keep_pairs(chat_service, owner_id, pairs, session.id, param="items")
+    await keep_pairs(chat_service, owner_id, pairs, session.id)
     return show(view_conversation(session))
 
 

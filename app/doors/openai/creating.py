@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.doors.openai.errors import AfterWriting, unsupported
 from app.doors.openai.ids import Place
-from app.doors.openai.keeping import keep_pairs
+from app.doors.openai.keeping import check_pairs, keep_pairs
 from app.doors.openai.paging import question_position
 from app.doors.openai.views import KEY, REPLACED
 from app.doors.openai.wanted import Wanted, key_digest, no_previous
@@ -24,6 +24,7 @@ from chatcore import (
     Role,
     SessionId,
     SessionNotFound,
+    StorageUnavailable,
     Turn,
     TurnNotFound,
     TurnReader,
@@ -47,22 +48,23 @@ async def ask(
 
     Raises:
         Wrong: There is no such place.
-        AfterWriting: Pairs were kept, but not the question, or not its answer.
+        AfterWriting: Pairs were kept, but not the question, or not its answer; or nobody knows.
         ChatError: As `ChatService.send`.
     """
     session_id, replaced = wanted.session_id, None
     if wanted.previous is not None:
         session_id, replaced = await _place_after(service, owner_id, wanted.previous, wanted)
     if wanted.pairs:
+        check_pairs(service, wanted.pairs, question=wanted.question)
         session_id = await keep_pairs(service, owner_id, wanted.pairs, session_id)
     try:
         return await _ask_there(service, owner_id, wanted, session_id, replaced, parts=parts)
     except InvalidInput as error:
-        if wanted.pairs:
-            raise AfterWriting(error) from None
         raise _as_asked(error) from None
     except ChatError as error:
-        if wanted.pairs:
+        # A store that does not answer may have kept the question; with a key it is known again.
+        is_in_doubt = isinstance(error, StorageUnavailable) and wanted.key is None
+        if wanted.pairs or is_in_doubt:
             raise AfterWriting(error) from None
         raise
 

@@ -83,7 +83,7 @@ class Wrong(Exception):
 
 
 class AfterWriting(Exception):
-    """Something was kept before this went wrong: sending it all again would keep it twice."""
+    """Something was kept, or may have been: sending it all again would keep it twice."""
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause

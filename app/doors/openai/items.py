@@ -14,7 +14,7 @@ from app.doors.openai.bodies import ItemsRequest, OwnedRequest, check_items, rea
 from app.doors.openai.content import read_messages, split_pairs
 from app.doors.openai.errors import Wrong
 from app.doors.openai.ids import read_conversation_id, read_item_place
-from app.doors.openai.keeping import keep_pairs
+from app.doors.openai.keeping import check_pairs, keep_pairs
 from app.doors.openai.objects import Item
 from app.doors.openai.paging import items_page
 from app.doors.openai.views import question_item, view_answer, view_items
@@ -58,7 +58,8 @@ async def add_items(
     check_items(wanted.items)
     pairs = split_pairs(read_messages(wanted.items, param="items"), param="items")
     added: list[Item] = []
-    await keep_pairs(chat_service, owner_id, pairs, session_id, param="items", added=added)
+    check_pairs(chat_service, pairs, param="items")
+    await keep_pairs(chat_service, owner_id, pairs, session_id, added=added)
     return show(view_items(added, has_more=False))
 
 

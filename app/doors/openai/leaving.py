@@ -16,8 +16,6 @@ from litestar.types import Receive
 from app.http.problems import Refused
 from chatcore import LLMEvent
 
-_AHEAD = 256
-
 T = TypeVar("T")
 
 
@@ -52,13 +50,16 @@ async def until_left(receive: Receive) -> None:
 class Pump:
     """Reads a model's answer in a task of its own, since its limits belong to one task.
 
+    It reads ahead of a slow client as far as the answer goes, which is not further than the longest
+    answer there may be: a client that does not read must not hold a call of the model open.
+
     Args:
         events: The answer.
     """
 
     def __init__(self, events: AsyncGenerator[LLMEvent, None]) -> None:
         self._events = events
-        self._queue: asyncio.Queue[LLMEvent | Exception] = asyncio.Queue(_AHEAD)
+        self._queue: asyncio.Queue[LLMEvent | Exception] = asyncio.Queue()
         self._task = asyncio.create_task(self._run(), name="answer that is not kept")
 
     async def next_event(self, *, within_seconds: float | None = None) -> LLMEvent | None:
@@ -85,6 +86,6 @@ class Pump:
         try:
             async with aclosing(self._events) as events:
                 async for event in events:
-                    await self._queue.put(event)
+                    self._queue.put_nowait(event)
         except Exception as error:  # noqa: BLE001  # whoever reads gets it
-            await self._queue.put(error)
+            self._queue.put_nowait(error)

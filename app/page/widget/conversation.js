@@ -24,7 +24,9 @@ export class Conversation {
     this.store.dispatch("sessionShown", { sessionId, record });
     await this._guarded({ name: "show" }, async (signal) => {
       if (sessionId) await this._reading.newest(sessionId, signal);
-      if (record.outbox) await this._following.send({ ...record.outbox, sessionId }, signal);
+      const { outbox } = this.store.state; // Not if it was taken back while that was read.
+      const isWaiting = outbox !== null && outbox.key === record.outbox?.key;
+      if (isWaiting) await this._following.send({ ...outbox, sessionId }, signal);
       else await this._following.goOn(signal);
       await this._tellOfFailure(signal);
     });

@@ -27,10 +27,12 @@ export class ChatElement extends HTMLElement {
     super();
     this._options = options;
     this._isStarted = false;
+    this._leaving = null;
   }
 
   connectedCallback() {
-    if (this.shadowRoot) return;
+    if (this._leaving) return; // It was moved.
+    this._leaving = new AbortController();
     const { theme, isInline, isOpen } = this._options;
     this.setAttribute("theme", theme);
     this.toggleAttribute("inline", isInline);
@@ -38,6 +40,22 @@ export class ChatElement extends HTMLElement {
     this._listen();
     if (isOpen || isInline) this._open({ isFocused: false });
     else if (this._means.keep.read(this._means.keep.lastSession()).outbox) this._start();
+  }
+
+  disconnectedCallback() {
+    queueMicrotask(() => {
+      if (!this.isConnected && this._leaving) this._leave();
+    });
+  }
+
+  /** Taken out of the page: follow nothing and hear nothing any more. Put in again, it begins anew. */
+  _leave() {
+    this._leaving.abort();
+    this._leaving = null;
+    this._isStarted = false;
+    this._selection.close();
+    const { conversation, connection, tabs } = this._means;
+    for (const one of [conversation, connection, tabs]) one.close();
   }
 
   _build() {
@@ -71,7 +89,7 @@ export class ChatElement extends HTMLElement {
   }
 
   _fill() {
-    const root = this.attachShadow({ mode: "open" });
+    const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     const frame = h("div", { class: "frame", hidden: true });
     frame.append(this._panel.node, this._opener, this._ask.node);
     const style = h("link", {
@@ -83,7 +101,7 @@ export class ChatElement extends HTMLElement {
         if (this._isFocusWanted) this._panel.composer.focus();
       },
     });
-    root.append(style, frame);
+    root.replaceChildren(style, frame);
   }
 
   _listen() {
@@ -93,11 +111,13 @@ export class ChatElement extends HTMLElement {
       this._keepTyped(state, before);
     });
     this._update(store.state, null);
-    this.shadowRoot.addEventListener("keydown", (event) => this._escape(event));
-    document.addEventListener("keydown", (event) => {
+    const { signal } = this._leaving;
+    this.shadowRoot.addEventListener("keydown", (event) => this._escape(event), { signal });
+    const takeByKey = (event) => {
       if (!event.altKey || event.code !== "KeyQ" || event.ctrlKey || event.metaKey) return;
       if (this._takeSelection()) event.preventDefault();
-    });
+    };
+    document.addEventListener("keydown", takeByKey, { signal });
   }
 
   _update(state, before) {

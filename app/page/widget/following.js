@@ -16,6 +16,7 @@ export class Following {
     this._means = means;
     this._run = new AbortController();
     this._isStopWanted = false;
+    this._turnId = null;
   }
 
   /** Send a question, follow its turn to the end, and read it as it is stored. */
@@ -28,6 +29,7 @@ export class Following {
     const { state } = this.store;
     const turnId = runningTurn(state);
     if (!turnId || isBusy(state)) return;
+    this._turnId = turnId;
     this.store.dispatch("turnFound", turnId);
     await this._follow({ place: { sessionId: state.sessionId, turnId } }, shown);
   }
@@ -39,8 +41,8 @@ export class Following {
 
   /** Follow no more; the turn goes on. */
   leave() {
-    this._run.abort();
-    this.live.clear();
+    this._isStopWanted = false;
+    this._runNothing();
   }
 
   /** Tell why something failed. A session that is gone is left, what was typed is kept. */
@@ -52,8 +54,7 @@ export class Following {
   }
 
   async _follow(start, shown) {
-    this.leave();
-    this._isStopWanted = false;
+    this._runNothing();
     this._run = new AbortController();
     const signal = AbortSignal.any([this._run.signal, shown]);
     try {
@@ -69,6 +70,11 @@ export class Following {
     if (!signal.aborted) await this._settle(start, shown);
   }
 
+  _runNothing() {
+    this._run.abort();
+    this.live.clear();
+  }
+
   _take({ name, data }, question) {
     if (name === "delta") this.live.append(data.text);
     else if (name === "restart") this.live.clear();
@@ -80,6 +86,7 @@ export class Following {
   _began({ session_id: sessionId, turn_id: turnId }, question) {
     const { state } = this.store;
     if (state.turn?.turnId === turnId) return; // Told again to a reader that came back.
+    this._turnId = turnId;
     if (state.sessionId === null) {
       this.keep.forget(null);
       this.keep.rememberSession(sessionId);
@@ -88,8 +95,14 @@ export class Following {
     this.tabs.tell({ type: "turn", sessionId });
     if (this._isStopWanted) {
       this.store.dispatch("stopAsked");
-      this.api.stop(sessionId, turnId).catch((error) => this.fail(error, { name: "stop" }));
+      this.api.stop(sessionId, turnId).catch((error) => this._stopMissed(error));
     }
+  }
+
+  _stopMissed(error) {
+    this.store.dispatch("stopMissed");
+    const problem = error instanceof Problem ? error : new Problem({ code: "unreachable" });
+    this.fail(problem, { name: "stop" });
   }
 
   _ended(status, reply) {
@@ -121,7 +134,7 @@ export class Following {
     await this.reading.newer(sessionId, shown);
     if (isBusy(this.store.state)) return;
     this.live.clear();
-    if (!runningTurn(this.store.state)) return;
+    if (this.store.state.messages.at(-1)?.turn_id === this._turnId) return;
     await this.reading.newest(sessionId, shown); // Another reader may have replaced messages.
     await this.goOn(shown);
   }
@@ -139,7 +152,9 @@ export class Following {
       return;
     }
     this.store.dispatch("cameBack", { question, alert });
-    if (!MOVED_ON.has(error.code) || !question.sessionId) return;
+    // The reply that was to be stopped may go on.
+    const mayRun = MOVED_ON.has(error.code) || question.onBusy === "supersede";
+    if (!mayRun || !question.sessionId) return;
     await this.reading.newest(question.sessionId, shown);
     await this.goOn(shown);
   }
@@ -155,7 +170,7 @@ export class Following {
   _lose(alert) {
     this.keep.forget(this.store.state.sessionId);
     this.keep.rememberSession(null);
-    this.store.dispatch("sessionLost", alert);
+    this.store.dispatch("sessionLost", { alert, record: this.keep.read(null) });
   }
 }
 

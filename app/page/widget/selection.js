@@ -2,6 +2,7 @@
 
 const DEFAULT_SCOPE = "main, article";
 const MOST_CHARACTERS = 16000; // In code points, as the service counts.
+const MOST_SOURCE_CHARACTERS = 2048;
 const SETTLE_MILLISECONDS = 200;
 const HEADINGS = "h1[id], h2[id], h3[id], h4[id], h5[id], h6[id]";
 
@@ -30,10 +31,11 @@ export class PageSelection {
   take() {
     const range = this._range();
     if (!range) return null;
+    const { origin, pathname, search } = location;
     return {
-      text: [...textOf(range)].slice(0, MOST_CHARACTERS).join(""),
-      title: document.title.trim() || null,
-      url: location.origin + location.pathname + location.search,
+      text: cut(textOf(range), MOST_CHARACTERS),
+      title: cut(document.title.trim(), MOST_SOURCE_CHARACTERS) || null,
+      url: [origin + pathname + search, origin + pathname].find(isShort) ?? null,
       anchor: anchorOf(range, this._scopeOf(range.startContainer)),
     };
   }
@@ -69,6 +71,14 @@ function textOf(range) {
   return range.toString().trim() && document.getSelection().toString().trim();
 }
 
+function cut(text, most) {
+  return [...text].slice(0, most).join("");
+}
+
+function isShort(text) {
+  return text.length <= MOST_SOURCE_CHARACTERS;
+}
+
 function isField(element) {
   return element?.matches?.("input, textarea, [contenteditable]") ?? false;
 }
@@ -80,5 +90,6 @@ function anchorOf(range, scope) {
     place.selectNode(heading);
     return place.compareBoundaryPoints(Range.START_TO_START, range) <= 0;
   };
-  return [...scope.querySelectorAll(HEADINGS)].findLast(isBefore)?.id ?? null;
+  const last = [...scope.querySelectorAll(HEADINGS)].findLast(isBefore);
+  return last?.id.trim() && isShort(last.id) ? last.id : null;
 }

@@ -29,6 +29,9 @@ const NO_CONVERSATION = {
   alert: null,
 };
 
+// What is said about a question that was refused stays until it is sent again.
+const QUESTIONS = new Set(["ask", "edit", "regenerate"]);
+
 export const INITIAL = {
   ...NO_CONVERSATION,
   isOpen: false,
@@ -117,7 +120,7 @@ const turns = {
   /** A turn that began elsewhere runs. */
   turnFound: (state, turnId) => ({
     turn: { turnId, isStopping: false },
-    alert: state.alert?.code === "session_busy" ? state.alert : null,
+    alert: QUESTIONS.has(state.alert?.retry?.name) ? state.alert : null,
   }),
 
   stopAsked: (state) => (state.turn ? { turn: { ...state.turn, isStopping: true } } : null),
@@ -128,6 +131,7 @@ const turns = {
     outbox: null,
     alert,
     ...(question.kind === "ask" ? backInComposer(state, question) : {}),
+    ...(alert?.code === "idempotency_key_reused" ? { draftKey: null } : {}),
     ...(question.kind === "edit"
       ? { editing: { messageId: question.messageId, text: question.text } }
       : {}),
@@ -139,11 +143,17 @@ const turns = {
     messages: afterEnd(state.messages, { turnId, status, reply }),
   }),
 
-  /** The session is gone; what was typed goes to the next one. */
-  sessionLost: (state, alert) => {
-    const { draft, quote, draftKey, outbox } = state;
-    const kept = outbox?.kind === "ask" ? backInComposer(state, outbox) : { draft, quote };
-    return { ...NO_CONVERSATION, draftKey, ...kept, alert };
+  /** The session is gone; what was typed goes to the next one, where `record` waits already. */
+  sessionLost: (state, { alert, record }) => {
+    const [ours, theirs] = [inComposer(state), inComposer(record)];
+    const isMixed = ours.draft.trim() !== "" && theirs.draft.trim() !== "";
+    return {
+      ...NO_CONVERSATION,
+      draft: isMixed ? `${ours.draft}\n\n${theirs.draft}` : ours.draft || theirs.draft,
+      quote: ours.quote ?? theirs.quote,
+      draftKey: ours.draft.trim() ? ours.draftKey : theirs.draftKey,
+      alert: isMixed ? { ...alert, retry: null } : alert,
+    };
   },
 };
 
@@ -191,6 +201,12 @@ export function runningTurn(state) {
 export function questionOf(state, turnId) {
   const found = firstOfTurn(state.messages, turnId);
   return found?.role === "user" && found.message_id ? found : null;
+}
+
+function inComposer({ draft, quote, draftKey, outbox, editing }) {
+  if (outbox?.kind === "ask") return backInComposer({ draft, quote }, outbox);
+  const edited = outbox?.kind === "edit" ? outbox.text : (editing?.text ?? "");
+  return { draft: [edited, draft].filter((text) => text.trim()).join("\n\n"), quote, draftKey };
 }
 
 function backInComposer(state, { text, quote, key }) {

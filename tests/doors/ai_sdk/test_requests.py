@@ -258,6 +258,7 @@ async def test_passages(door: Door, anna: Talker) -> None:
     [
         ({}, "id"),
         ({"id": CHAT}, "messages"),
+        ({"id": CHAT, "messages": 5, "model": "gpt", "data": [1]}, "messages"),
         (whole(), "messages"),
         (whole(trigger=REGENERATE), "messages"),
         (whole(trigger=REGENERATE, messageId="m1"), "messageId"),

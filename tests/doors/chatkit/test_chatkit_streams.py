@@ -1,6 +1,6 @@
 """ChatKit's streams: every event is one of the official types, and together they show the truth.
 
-May import: standard library, adapters, chatcore, pytest, tests.
+May import: standard library, adapters, app, chatcore, pytest, tests.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from adapters.memory.llm import ScriptedAnswer
+from app.doors.chatkit import asking
 from chatcore import LLMError, LLMRejected, LLMUnavailable, StorageUnavailable
 from tests.doors.chatkit.frontend import (
     Frontend,
@@ -141,6 +142,21 @@ async def test_a_retry_drops_what_came_after(page: Frontend, door: Door) -> None
     )
     assert (status, problem["code"]) == (409, "message_superseded")
     assert problem["message"] == problem["detail"]
+
+
+async def test_a_retry_of_what_was_retried_too_often(
+    anybody: Frontend, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old id is followed so far and no further: one look-up is not to cost a thousand."""
+    monkeypatch.setattr(asking, "_MOST_TIMES", 2)
+    session_id = (await door.ask("one"))["session_id"]
+    thread_id = f"thr_{UUID(session_id).hex}"
+    question = (await anybody.items(thread_id))[0]
+    place = {"thread_id": thread_id, "item_id": question.id}
+    for _ in range(2):
+        assert (await anybody.retry(**place)).errors == []
+    status, problem = await anybody.call("threads.retry_after_item", **place)
+    assert (status, problem["code"]) == (409, "message_superseded")
 
 
 async def test_a_retry_of_what_was_asked_elsewhere(anybody: Frontend, door: Door) -> None:

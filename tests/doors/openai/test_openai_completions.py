@@ -139,6 +139,10 @@ UNSUPPORTED: list[tuple[str, dict[str, Any]]] = [
         "messages[0].content[0].type",
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
     ),
+    (
+        "messages[0].content[0].type",
+        {"messages": [{"role": "user", "content": [{"type": ["text"], "text": "x"}]}]},
+    ),
     ("messages[0].role", {"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}),
 ]
 NO_MESSAGES: list[tuple[Any, str]] = [
@@ -146,6 +150,8 @@ NO_MESSAGES: list[tuple[Any, str]] = [
     ("hello", "messages"),
     (["hello"], "messages[0]"),
     ([{"role": "someone", "content": "x"}], "messages[0].role"),
+    ([{"role": [], "content": "x"}], "messages[0].role"),
+    ([{"role": {"a": 1}, "content": "x"}], "messages[0].role"),
     ([{"role": "user"}], "messages[0].content"),
     ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content[0].text"),
     ([{"role": "system", "content": "x"}], "messages"),

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 from openai.types.conversations import Conversation, ConversationItem
 from pydantic import TypeAdapter
 
-from chatcore import LLMUnavailable
+from chatcore import LLMUnavailable, StorageUnavailable
 from tests.doors.openai.client import refusal, said
 from tests.http.door import VISITOR_A, Door, bearer
 
@@ -162,18 +162,32 @@ async def test_one_item(anna: AsyncOpenAI) -> None:
         (PAIRS * 6, "invalid_request", "items"),
         ([{"role": "user", "content": " "}, PAIRS[1]], "invalid_request", "items"),
         ([PAIRS[0], {"role": "assistant", "content": "\0"}], "invalid_request", "items"),
+        ([*PAIRS[:3], {"role": "assistant", "content": " "}], "invalid_request", "items"),
     ],
 )
 async def test_items_that_cannot_be_kept(
-    anna: AsyncOpenAI, items: list[Any], code: str, param: str
+    anna: AsyncOpenAI, door: Door, items: list[Any], code: str, param: str
 ) -> None:
-    """Nothing of them is."""
+    """Nothing of them is, nor a conversation for them."""
     made = await anna.conversations.create()
     error = await refusal(anna.conversations.items.create(made.id, items=items))
     assert said(error) == (400, code, param)
     assert await items_of(anna, made.id) == []
     error = await refusal(anna.conversations.create(items=items))
     assert said(error) == (400, code, param)
+    assert len(door.repository._kept) == 1
+
+
+async def test_items_that_may_have_been_kept(anna: AsyncOpenAI, door: Door) -> None:
+    """If the store does not answer they are not to be sent again by themselves."""
+    made = await anna.conversations.create()
+    door.repository.error = StorageUnavailable("secret")
+    create: Any = anna.conversations.create
+    add: Any = anna.conversations.items.create
+    for call, place in ((add, [made.id]), (create, [])):
+        error = await refusal(call(*place, items=PAIRS))
+        assert said(error) == (503, "storage_unavailable", None)
+        assert error.response.headers["x-should-retry"] == "false"
 
 
 async def test_a_bad_page(anna: AsyncOpenAI) -> None:

@@ -12,7 +12,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from adapters.memory.llm import HANG, ScriptedAnswer
-from chatcore import LLMRateLimited, LLMUnavailable
+from chatcore import LLMRateLimited, LLMUnavailable, StorageUnavailable
 from tests.doors.openai.client import NO_CREDENTIAL, checked, client_of, refusal, said
 from tests.http.door import VISITOR_A, Door, bearer, open_door
 from tests.http.sockets import Place, serving
@@ -101,6 +101,8 @@ async def test_input_as_a_list(anna: AsyncOpenAI, door: Door) -> None:
     assert asked(door) == ["one", "two", "three\n\nfour", response.output_text, "five"]
 
 
+PAIR = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+BLANK = [{"role": "user", "content": "q"}, {"role": "assistant", "content": ""}]
 REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("instructions", "unsupported_parameter", {"instructions": "x"}),
     ("input", "unsupported_parameter", {"input": [{"role": "system", "content": "x"}]}),
@@ -117,6 +119,9 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("input", "invalid_request", {"input": "x" * 32_001}),
     ("input", "invalid_request", {"input": [{"role": "assistant", "content": "x"}]}),
     ("input", "invalid_request", {"input": [{"role": "user", "content": "x"}] * 201}),
+    ("input", "invalid_request", {"input": [*PAIR, {"role": "user", "content": " "}]}),
+    ("input", "invalid_request", {"input": [*PAIR, {"role": "user", "content": "x" * 32_001}]}),
+    ("input", "invalid_request", {"input": [*PAIR, *BLANK, {"role": "user", "content": "x"}]}),
     ("metadata", "invalid_request", {"metadata": {"_ours": "x"}}),
     ("metadata", "invalid_request", {"metadata": {str(n): "x" for n in range(17)}}),
     ("metadata", "invalid_request", {"metadata": {"x": "y" * 513}}),
@@ -430,3 +435,16 @@ async def test_pairs_that_were_kept_are_not_kept_again() -> None:
         assert said(error) == (503, "service_overloaded", None)
         assert error.response.headers["x-should-retry"] == "false"
         await client.responses.cancel(running.id)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("headers", [{}, KEY])
+async def test_a_store_that_does_not_answer(
+    anna: AsyncOpenAI, door: Door, stream: bool, headers: dict[str, str]
+) -> None:
+    """The question may be there all the same: only with a key is it safe to send it again."""
+    door.repository.error = StorageUnavailable("secret")
+    error = await refusal(anna.responses.create(input="x", stream=stream, extra_headers=headers))
+    assert said(error) == (503, "storage_unavailable", None)
+    assert "secret" not in error.message
+    assert error.response.headers.get("x-should-retry") == (None if headers else "false")
