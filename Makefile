@@ -33,7 +33,7 @@ run: $(RUN_READY) ## Start the service on this machine (installs what it needs)
 	@$(BIN)/python -m app serve
 
 test: $(DEV_READY) ## Run all tests, with coverage: make test JOBS=4
-	@$(PYTEST) $(SIDE_BY_SIDE) --cov --cov-report=term-missing:skip-covered
+	@$(PYTEST) $(SIDE_BY_SIDE) $(COMPLETE) --cov --cov-report=term-missing:skip-covered
 
 contract: $(DEV_READY) ## Run the contract suites only
 	@$(PYTEST) $(SIDE_BY_SIDE) tests/contract
@@ -80,7 +80,7 @@ openapi: $(DEV_READY) ## Write docs/openapi.json anew
 screenshots: $(DEV_READY) ## Take the pictures in docs/images anew (needs Chromium)
 	@$(BIN)/python -m tests.browser.screenshots
 
-pins: ## Write requirements/*.txt anew from the .in files (needs uv)
+pins: $(DEV_READY) ## Write requirements/*.txt anew from the .in files (needs uv)
 	@command -v uv > /dev/null || { echo "make pins needs uv" >&2; exit 1; }
 	@for name in run local bench dev; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
@@ -88,6 +88,8 @@ pins: ## Write requirements/*.txt anew from the .in files (needs uv)
 	done
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps \
 	  requirements/model.in -o requirements/model.txt
+	@command -v npm > /dev/null || { echo "make pins needs npm for requirements/node-*.txt" >&2; exit 1; }
+	@$(BIN)/python -m tests.doors.node.harness.pinning
 
 clean: ## Remove caches and build output (.venv and .data stay)
 	@rm -rf build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \

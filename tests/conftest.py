@@ -27,6 +27,39 @@ settings.register_profile("nightly", max_examples=2000, **_COMMON)  # type: igno
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))  # noqa: TID251
 
 _numbers = itertools.count(1)
+_DECLARED = (" cannot make ", " cannot see ")
+"""Of skips: what a real model cannot do, as the contract declares; the same on every machine."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know a run in which everything has to be there."""
+    text = "fail if a test is skipped because this machine lacks something"
+    parser.addoption("--complete", action="store_true", help=text)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a complete run that was not complete."""
+    if session.config.getoption("--complete") and _missing(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was missing."""
+    if config.getoption("--complete"):
+        for reason in _missing(config):
+            terminalreporter.write_line(f"FAILED: the run is not complete: {reason}", red=True)
+
+
+def _missing(config: pytest.Config) -> list[str]:
+    """Return why tests were skipped, but for what was declared."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return []  # a worker; whoever collects its results judges
+    reasons = {str(report.longrepr[2]) for report in reporter.stats.get("skipped", [])}
+    return sorted(one for one in reasons if not any(known in one for known in _DECLARED))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ May import: standard library, pytest, tests.architecture, tests.docs.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -53,6 +54,17 @@ FORBIDDEN = {
     "machine path": r"(?<![\w.~}])/(work|root|home/\w+|Users/\w+|mnt/\w+)\b/?|\b[A-Z]:\\\\?Users\b",
     "key": "|".join(KEYS),
 }
+LOCK_FILES = {
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "uv.lock",
+    "poetry.lock",
+    "Pipfile.lock",
+}
+NODE_PROJECTS = sorted((ROOT / "tests" / "doors" / "node").glob("*/package.json"))
+NODE_PIN = re.compile(r"[@a-z][@\w./-]*@\d[\w.+-]* --hash=sha512-[A-Za-z0-9+/]{86}==")
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.in"))
 REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][\w.-]*)(\[[\w,-]+\])?==[\w.!+]+"
@@ -216,6 +228,22 @@ def test_pins_agree_with_each_other() -> None:
         for line in logical_lines(file.with_suffix(".txt").read_text("utf-8")):
             versions.setdefault(name_of(line), set()).add(line.split(" ")[0])
     assert {name: pins for name, pins in versions.items() if len(pins) > 1} == {}
+
+
+@pytest.mark.parametrize("file", NODE_PROJECTS, ids=lambda file: file.parent.name)
+def test_node_projects_are_pinned(file: Path) -> None:
+    """What a project of Node.js wants is pinned to that version; every line has one hash."""
+    pins = (ROOT / "requirements" / f"node-{file.parent.name}.txt").read_text("utf-8").splitlines()
+    assert [line for line in pins if not NODE_PIN.fullmatch(line)] == []
+    names = {line.partition(" ")[0] for line in pins}
+    wants = json.loads(file.read_text("utf-8"))["dependencies"]
+    assert {f"{name}@{version}" for name, version in wants.items()} <= names
+
+
+def test_no_lock_file_is_kept() -> None:
+    """Lock files record where packages were downloaded; pins with hashes say what they are."""
+    names = {path.name for path in repository_files()}
+    assert names & LOCK_FILES == set()
 
 
 def test_extras_are_tested() -> None:

@@ -68,7 +68,7 @@ async def test_a_connection_breaks(visitor: Visitor, chat: Chat, site: Site) -> 
     site.wire.cut()
     said.say("delta ")
     await expect(chat.status).to_contain_text("Reconnecting")
-    await site.wire.join()
+    await site.wire.open()
     await chat.hear("alpha beta gamma delta", status="running")
     await expect(chat.status.filter(has_text="Reconnecting")).to_have_count(0)
     assert (await chat.answers.inner_text()).count("beta") == 1
@@ -109,7 +109,7 @@ async def test_asking_offline_loses_nothing(visitor: Visitor, chat: Chat, site: 
     await chat.button("Send").click()
     retry = chat.button("Try again")
     await expect(chat.status.filter(has_text="Reconnecting").or_(retry).first).to_be_visible()
-    await site.wire.join()
+    await site.wire.open()
     await chat.reload()
     kept = await chat.question.input_value()
     if kept:

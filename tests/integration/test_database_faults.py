@@ -102,7 +102,7 @@ async def test_a_database_that_falls_asleep(
     ):
         await reading.until("delta")
         assert await drop_all(server, database) > 0
-        doorway.shut()
+        doorway.cut()
         assert await lying.is_refused() < 3
         await asyncio.sleep(2.5)
         assert (reading.names, reading.text) == (["turn", "delta"], "".join(WORDS))
@@ -110,7 +110,7 @@ async def test_a_database_that_falls_asleep(
         await lying.require_stored(reading, within_seconds=10)
         await lying.goes_on(reading)
         assert await drop_all(server, database) > 0
-        doorway.shut()
+        doorway.cut()
         await asyncio.sleep(0.5)
         await doorway.open()
         statuses = [(await lying.service.ask("awake?"))[0] for _ in range(3)]

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests import provider as say
+from tests.integration.counting import CountingRelay
 from tests.integration.reading import asking, following, path_of
-from tests.integration.relay import Relay
 from tests.integration.served import Service, serving
 from tests.provider import Provider, Reply, Request, Then
 
@@ -293,7 +293,7 @@ async def test_a_database_that_is_silent_holds_up_no_exit(
     settings: dict[str, str], provider: Provider
 ) -> None:
     """With nobody to hand its turn to, the process leaves in time, and its lease runs out."""
-    async with Relay(settings["DATABASE_URL"]) as relay:
+    async with CountingRelay(settings["DATABASE_URL"]) as relay:
         there = {**settings, "DATABASE_URL": relay.url}
         async with (
             serving(DRAIN_SECONDS, **there) as service,
@@ -309,7 +309,7 @@ async def test_a_database_that_is_silent_holds_up_no_exit(
 
 async def test_a_database_may_sleep_while_nothing_runs(settings: dict[str, str]) -> None:
     """SWEEP=idle-off: a process that has nothing to do sends the database nothing."""
-    async with Relay(settings["DATABASE_URL"]) as relay:
+    async with CountingRelay(settings["DATABASE_URL"]) as relay:
         there = {**settings, "DATABASE_URL": relay.url, "SWEEP": "idle-off"}
         async with serving(**there) as service:
             await asyncio.sleep(0.5)

@@ -1,74 +1,23 @@
 """What a reply looks like as a UI message stream, byte by byte.
 
-May import: standard library, app, chatcore, pytest.
+May import: standard library, app, chatcore, pytest, tests.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from app.doors.ai_sdk.rendering import UIMessageStream
-from chatcore import (
-    Message,
-    MessageId,
-    OwnerId,
-    ReplyDelta,
-    ReplyPosition,
-    ReplyRestarted,
-    Role,
-    SessionId,
-    Turn,
-    TurnEnded,
-    TurnEvent,
-    TurnId,
-    TurnLost,
-    TurnOpened,
-    TurnStatus,
-)
+from chatcore import ReplyDelta, ReplyRestarted, TurnEvent, TurnLost, TurnOpened, TurnStatus
+from tests.doors.ending import PLACE, SESSION, TURN, ended
 
-SESSION = SessionId(UUID("0199f3a2-7c1e-7d3b-9a55-2f1c5be0a1d4"))
-TURN = TurnId(UUID("0199f3a2-7c1e-7d3b-9a55-30a4c1f2b7e8"))
-WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-AT = "2026-01-02T03:04:05Z"
+AT = "2026-01-31T09:30:00.250000Z"
 OPENED = TurnOpened(session_id=SESSION, turn_id=TURN, repeated=False)
 IDS = {"session_id": str(SESSION), "turn_id": str(TURN)}
 START = {"type": "start", "messageId": str(TURN), "messageMetadata": IDS}
-PLACE = ReplyPosition(1, 0)
-
-
-def ended(status: TurnStatus, text: str = "", **fields: Any) -> TurnEnded:
-    """Return the end of a turn."""
-    reply = Message(
-        id=MessageId(UUID(int=9)),
-        session_id=SESSION,
-        turn_id=TURN,
-        turn_status=status,
-        position=2,
-        role=Role.ASSISTANT,
-        content=text,
-        quote=None,
-        created_at=WHEN,
-    )
-    turn = Turn(
-        id=TURN,
-        session_id=SESSION,
-        owner_id=OwnerId("anna"),
-        number=1,
-        status=status,
-        attempt=1,
-        max_attempts=1,
-        question_id=MessageId(UUID(int=8)),
-        created_at=WHEN,
-        ended_at=WHEN,
-        reply=reply if text else None,
-        **fields,
-    )
-    return TurnEnded(turn, PLACE)
 
 
 def parts_of(stream: bytes) -> list[Any]:

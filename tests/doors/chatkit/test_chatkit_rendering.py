@@ -5,70 +5,20 @@ May import: standard library, app, chatcore, hypothesis, tests.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from uuid import UUID
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.doors.chatkit.rendering import ChatKitRendering
-from chatcore import (
-    Message,
-    MessageId,
-    OwnerId,
-    ReplyDelta,
-    ReplyPosition,
-    ReplyRestarted,
-    Role,
-    SessionId,
-    Turn,
-    TurnEnded,
-    TurnEvent,
-    TurnId,
-    TurnLost,
-    TurnOpened,
-    TurnStatus,
-)
+from chatcore import ReplyDelta, ReplyRestarted, TurnEvent, TurnLost, TurnOpened, TurnStatus
 from tests.doors.chatkit.frontend import Shown, read_events
+from tests.doors.ending import PLACE, SESSION, TURN, WHEN, ended
 
-SESSION, TURN, QUESTION = SessionId(UUID(int=1)), TurnId(UUID(int=2)), MessageId(UUID(int=3))
-NOW = datetime(2026, 1, 31, 9, 30, 0, 250_000, tzinfo=UTC)
-HERE = ReplyPosition(1, 0)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1)
-
-
-def ended(status: TurnStatus, text: str = "", error_code: str | None = None) -> TurnEnded:
-    """Return the end of the turn."""
-    reply = Message(
-        id=MessageId(UUID(int=4)),
-        session_id=SESSION,
-        turn_id=TURN,
-        turn_status=status,
-        position=2,
-        role=Role.ASSISTANT,
-        content=text,
-        quote=None,
-        created_at=NOW,
-    )
-    turn = Turn(
-        id=TURN,
-        session_id=SESSION,
-        owner_id=OwnerId("anna"),
-        number=1,
-        status=status,
-        attempt=1,
-        max_attempts=2,
-        question_id=QUESTION,
-        created_at=NOW,
-        reply=reply if text else None,
-        error_code=error_code,
-    )
-    return TurnEnded(turn, HERE)
 
 
 def rendering() -> ChatKitRendering:
     """Return one that is at its beginning."""
-    return ChatKitRendering(session_id=SESSION, turn_id=TURN, created_at=NOW)
+    return ChatKitRendering(session_id=SESSION, turn_id=TURN, created_at=WHEN)
 
 
 def shown_after(*events: TurnEvent) -> Shown:
@@ -79,7 +29,7 @@ def shown_after(*events: TurnEvent) -> Shown:
 
 def say(text: str) -> ReplyDelta:
     """Return a piece of the reply."""
-    return ReplyDelta(text, HERE)
+    return ReplyDelta(text, PLACE)
 
 
 @given(st.lists(TEXTS))
@@ -95,7 +45,7 @@ def test_nothing_is_shown_before_the_first_word() -> None:
     """An answer that never comes leaves nothing to take back."""
     shown = shown_after(ended(TurnStatus.FAILED, error_code="llm_timeout"))
     assert (shown.items, len(shown.errors)) == ({}, 1)
-    assert shown_after(ReplyRestarted(HERE), ended(TurnStatus.STOPPED)).items == {}
+    assert shown_after(ReplyRestarted(PLACE), ended(TurnStatus.STOPPED)).items == {}
 
 
 def test_the_stored_text_counts() -> None:
