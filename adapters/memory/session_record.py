@@ -66,6 +66,12 @@ class SessionRecord:
         named = (kept for kept in reversed(self.turns) if kept.question.client_id == client_id)
         return next(named, None)
 
+    def find_after(self, turn_id: TurnId) -> TurnRecord | None:
+        """Return the first turn after this one that counts."""
+        known = self.find(turn_id)
+        later = () if known is None else self.turns[known.turn.number :]
+        return next((kept for kept in later if kept.turn.superseded_by is None), None)
+
     def messages(self) -> list[Message]:
         """Return everything said, oldest first."""
         said = []

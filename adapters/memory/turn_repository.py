@@ -148,6 +148,14 @@ class InMemoryTurns(InMemoryStore, TurnRepository):
             raise MessageNotFound
         return _question_of(kept)
 
+    async def question_after(
+        self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId
+    ) -> Question | None:
+        """Return the question of the first turn after this one that still counts."""
+        record = self._kept.get((owner_id, session_id))
+        kept = None if record is None else record.find_after(turn_id)
+        return None if kept is None else _question_of(kept)
+
     async def keep_template(self, template: RequestTemplate) -> None:
         """Keep what requests are made with, under its digest."""
         self._templates.setdefault(template.digest, template)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from .parameters import ATTEMPT, NUMBER, OWNER, SESSION, TEMPLATE, TURN, constant
+from .parameters import ATTEMPT, NUMBER, OF_SESSION, OWNER, SESSION, TEMPLATE, TURN, constant
 from .single_rows import is_of_session, question_of, reply_of, said_in, turn_numbered
 from .tables import attempts, messages, request_templates, turns
 
@@ -90,6 +90,23 @@ def _question_named() -> sa.Select[Any]:
     return _question_in_turn_of(named)
 
 
+def _question_after() -> sa.Select[Any]:
+    this = turns.alias("this")
+    number = (
+        sa.select(this.c.number)
+        .where(this.c.owner_id == OWNER, this.c.id == TURN, is_of_session(this.c.session_id))
+        .scalar_subquery()
+    )
+    following = (
+        sa.select(turns.c.number.label("turn_number"))
+        .where(*OF_SESSION, turns.c.number > number, turns.c.superseded_by.is_(None))
+        .order_by(turns.c.number)
+        .limit(constant("1"))
+        .subquery("following")
+    )
+    return _question_in_turn_of(following)
+
+
 def _question_in_turn_of(said: sa.FromClause) -> sa.Select[Any]:
     turn = turn_numbered(said.c.turn_number)
     question = question_of(turn)
@@ -120,6 +137,8 @@ QUESTION_OF_MESSAGE = _question_of_message()
 """The question of a message's turn, be it the question itself or the reply. Rows: at most one."""
 QUESTION_NAMED = _question_named()
 """The latest question that the caller calls so. Rows: at most one."""
+QUESTION_AFTER = _question_after()
+"""The question of the first turn after another that still counts. Rows: at most one."""
 
 KEEP_TEMPLATE = (
     insert(request_templates)

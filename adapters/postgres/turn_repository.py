@@ -139,6 +139,14 @@ class PostgresTurns(PostgresAdmissions, TurnRepository):
             raise MessageNotFound
         return said_rows.question(row)
 
+    async def question_after(
+        self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId
+    ) -> Question | None:
+        """Return the question of the first turn after this one that still counts."""
+        given = values.turn_values(owner_id, session_id, turn_id)
+        row = await self._database.fetch_one(read_sql.QUESTION_AFTER, given)
+        return None if row is None else said_rows.question(row)
+
     async def keep_template(self, template: RequestTemplate) -> None:
         """Keep what requests are made with, under its digest."""
         given = {"template": template.digest, "body": template.to_json()}

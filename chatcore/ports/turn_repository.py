@@ -200,6 +200,21 @@ class TurnRepository(Protocol):
         ...
 
     @abstractmethod
+    async def question_after(
+        self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId
+    ) -> Question | None:
+        """Return the question of the first turn after this one that still counts.
+
+        Returns:
+            The question; None if none after it counts, or there is no such turn in this session of
+            this owner.
+
+        Raises:
+            StorageUnavailable: The store did not answer.
+        """
+        ...
+
+    @abstractmethod
     async def keep_template(self, template: RequestTemplate) -> None:
         """Keep what requests are made with, under its digest, for good. A repeat changes nothing.
 

@@ -37,7 +37,7 @@ KEY = "a key of some length"
 
 
 class TurnReplacingContract(Contract):
-    """Cases of `TurnRepository.admit` with `replaces`, and of `question`."""
+    """Cases of `admit` with `replaces`, of `question` and of `question_after`."""
 
     async def test_replaced_turn_leaves_the_window(self, repository: ChatRepository) -> None:
         """G8: a replaced turn stays as it was, names what took its place, and is sent no more."""
@@ -281,6 +281,40 @@ class TurnReplacingContract(Contract):
             (4, "What is a servo?"),
         ]
         assert await repository.window(an_owner(), session_id, (2, 3, 4)) == ()
+
+    async def test_question_after(self, repository: ChatRepository) -> None:
+        """The next turn that counts is found, past those that do not; after the latest, none."""
+        owner, session_id = await _conversation(repository, "one", "two", "three")
+        page = await repository.messages(owner, session_id, limit=10)
+        one, two, three = (page.items[place].turn_id for place in (0, 2, 4))
+
+        async def after(turn_id: TurnId) -> tuple[int, str] | None:
+            found = await repository.question_after(owner, session_id, turn_id)
+            return None if found is None else (found.turn_number, found.text)
+
+        assert [await after(turn) for turn in (one, two, three)] == [(2, "two"), (3, "three"), None]
+        edited = new_turn(owner, session_id, text="two again", replaces=2)
+        await repository.finish(ref_of(await repository.admit(edited)), completed())
+        found = [await after(turn) for turn in (one, two, three, edited.turn_id)]
+        assert found == [(4, "two again")] * 3 + [None]
+        running = new_turn(owner, session_id, text="running", quote=Quote(text="a passage"))
+        await repository.admit(running)
+        question = await repository.question(owner, session_id, running.question_id)
+        later = await repository.question_after(owner, session_id, edited.turn_id)
+        assert later == question
+
+    async def test_question_after_of_strangers(self, repository: ChatRepository) -> None:
+        """G11: after a turn of another owner or session, or of nobody, there is nothing."""
+        owner, session_id = await _conversation(repository, "one", "two")
+        first = (await repository.messages(owner, session_id, limit=10)).items[0].turn_id
+        other, elsewhere = await _conversation(repository, "one", "two")
+        for who, where, turn_id in (
+            (other, session_id, first),
+            (owner, elsewhere, first),
+            (other, elsewhere, first),
+            (owner, session_id, TurnId(uuid4())),
+        ):
+            assert await repository.question_after(who, where, turn_id) is None
 
     async def test_question_of_either_message(self, repository: ChatRepository) -> None:
         """A question is found by its own message and by its reply's, passage and all."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from chatcore.model.admission import NewTurn, OnBusy, Question
 from chatcore.model.feedback import FEEDBACK_COMMENT_MAX_CHARS, Feedback
-from chatcore.model.ids import MessageId, OwnerId, SessionId
+from chatcore.model.ids import MessageId, OwnerId, SessionId, TurnId
 from chatcore.model.message import TurnStatus
 from chatcore.model.metadata import Metadata, make_metadata
 from chatcore.model.session import ChatSession
@@ -88,6 +88,22 @@ class KeepingUseCases:
             StorageUnavailable: The store did not answer.
         """
         return await self._kept.question_named(owner_id, session_id, require_client_id(client_id))
+
+    async def question_after(
+        self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId
+    ) -> Question | None:
+        """Return the question of the first turn after this one that still counts.
+
+        It is what a question takes the place of that is asked right after that turn.
+
+        Returns:
+            The question; None if none after it counts, or there is no such turn in this session of
+            this owner.
+
+        Raises:
+            StorageUnavailable: The store did not answer.
+        """
+        return await self._kept.question_after(owner_id, session_id, turn_id)
 
     async def rate(
         self,

@@ -124,6 +124,8 @@ class Life:
             await self.call(partial(rating, now=NOW))
         found = await self.call(lambda: repository.question_named(owner, session, "first"))
         assert found.message_id == new.question_id
+        later = await self.call(lambda: repository.question_after(owner, session, new.turn_id))
+        assert later is None
 
     async def _admit(self, new: NewTurn, *, ends: bool | None = None) -> Admission:
         admission = await self.call(lambda: self.repository.admit(new))

@@ -112,6 +112,12 @@ class OwnRepository(ChatRepository):
         """Know none."""
         raise MessageNotFound(message_id)
 
+    async def question_after(
+        self, owner_id: OwnerId, session_id: SessionId, turn_id: TurnId
+    ) -> Question | None:
+        """Know none."""
+        return None
+
     async def question_named(
         self, owner_id: OwnerId, session_id: SessionId, client_id: str
     ) -> Question:

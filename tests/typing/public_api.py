@@ -302,6 +302,9 @@ async def keep(service: ChatService, owner_id: OwnerId) -> str | None:
         metadata=metadata,
     )
     question = assert_type(await service.question_named(owner_id, session.id, "msg-1"), Question)
+    assert_type(
+        await service.question_after(owner_id, session.id, question.turn_id), Question | None
+    )
     assert_type(question.superseded_by, TurnId | None)
     assert await service.question(owner_id, session.id, question.message_id) == question
     verdict = Feedback(rating=Rating.UP, comment="Clear.")

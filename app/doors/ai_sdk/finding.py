@@ -23,11 +23,8 @@ from chatcore import (
     TurnId,
 )
 
-# How far back a client's messages are looked for, and for how many of ours: a screen that shows
-# none of them is not worth more.
+# How many of a client's messages are looked for: a screen without any of ours is not worth more.
 _MOST_SHOWN = 4
-_PAGE = 100
-_MOST_PAGES = 10
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -108,16 +105,5 @@ class Finder:
         return None if turn is None else (turn.id, turn.superseded_by)
 
     async def _first_after(self, turn_id: TurnId) -> MessageId | None:
-        found, before = None, None
-        # Nearly always it is the latest turn, of which there are two messages at most.
-        for limit in [2] + [_PAGE] * _MOST_PAGES:
-            page = await self._service.messages(*self._place, limit=limit, before=before)
-            for message in reversed(page.items):
-                if message.turn_id == turn_id:
-                    return found
-                if message.superseded_by is None:
-                    found = message.id
-            if not page.has_older:
-                break
-            before = page.items[0].position
-        return None
+        question = await self._service.question_after(*self._place, turn_id)
+        return None if question is None else question.message_id

@@ -10,7 +10,6 @@ from uuid import UUID
 from app.doors.openai.errors import AfterWriting, unsupported
 from app.doors.openai.ids import Place
 from app.doors.openai.keeping import check_pairs, keep_pairs
-from app.doors.openai.paging import question_position
 from app.doors.openai.views import KEY, REPLACED
 from app.doors.openai.wanted import Wanted, key_digest, no_previous
 from chatcore import (
@@ -18,21 +17,14 @@ from chatcore import (
     ChatError,
     ChatService,
     InvalidInput,
-    Message,
     MessageId,
     OwnerId,
-    Role,
     SessionId,
-    SessionNotFound,
     StorageUnavailable,
-    Turn,
     TurnNotFound,
     TurnReader,
     make_metadata,
 )
-
-_PAGE = 100
-_MAX_PAGES = 20
 
 
 async def ask(
@@ -116,39 +108,22 @@ async def _place_after(
     session_id, turn_id = previous
     try:
         turn = await service.turn(owner_id, session_id, turn_id)
-        newest = await service.messages(owner_id, session_id, limit=1)
-    except (TurnNotFound, SessionNotFound):
+    except TurnNotFound:
         raise no_previous("There is no such response.") from None
     if turn.superseded_by is not None:
         raise no_previous(
             "Another response has taken this one's place: a question after an earlier response "
             "replaces what followed."
         )
-    following = None
-    if not newest.items or newest.items[-1].turn_id != turn_id:
-        following = await _next_question(service, owner_id, turn)
+    following = await service.question_after(owner_id, session_id, turn_id)
     if following is None:
         return session_id, None
     if wanted.pairs:
         raise unsupported("input", "after an earlier response send the new message alone")
     if wanted.key is None:
-        return session_id, following.id
+        return session_id, following.message_id
     # A repeat finds its own question there, and must ask exactly as before to be known again.
     own = dict((await service.turn(owner_id, session_id, following.turn_id)).metadata)
     if own.get(KEY) != key_digest(wanted.key):
-        return session_id, following.id
+        return session_id, following.message_id
     return session_id, MessageId(UUID(own[REPLACED])) if REPLACED in own else None
-
-
-async def _next_question(service: ChatService, owner_id: OwnerId, turn: Turn) -> Message | None:
-    """Return the first question after a turn that counts."""
-    position = await question_position(service, owner_id, turn)
-    for _ in range(_MAX_PAGES):
-        page = await service.messages(owner_id, turn.session_id, limit=_PAGE, after=position)
-        for message in page.items:
-            if message.superseded_by is None and message.role is Role.USER:
-                return message
-        if not page.has_newer or not page.items:
-            return None
-        position = page.items[-1].position
-    raise no_previous("Too much was tried after this response.")

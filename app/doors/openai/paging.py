@@ -92,10 +92,10 @@ async def _position_of(
         raise Wrong("after", "'after' is no item of this conversation.") from None
     if turn.id == named and turn.reply is not None:
         return turn.reply.position
-    return await question_position(service, owner_id, turn)
+    return await _question_position(service, owner_id, turn)
 
 
-async def question_position(service: ChatService, owner_id: OwnerId, turn: Turn) -> int:
+async def _question_position(service: ChatService, owner_id: OwnerId, turn: Turn) -> int:
     """Return where the question of a turn is.
 
     Raises:
