@@ -10,6 +10,7 @@ that reads slowly waits in its own `send`, and gets what came meanwhile in large
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -63,7 +64,7 @@ class EventStream(Response[Any]):
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:
         """Return what sends it."""
         seconds = request.app.state.get(KEEP_ALIVE_STATE, KEEP_ALIVE_SECONDS)
-        return _Sending(
+        return _Reading(
             self._reader,
             self._rendering,
             headers=self.headers,
@@ -72,14 +73,52 @@ class EventStream(Response[Any]):
         )
 
 
-class _ClientLeft(Exception):
-    """Nobody reads on."""
+class Sending(ASGIResponse):
+    """Sends blocks until the last one, or until the client leaves.
 
-
-class _Sending(ASGIResponse):
-    """Sends events until the end, or until the client leaves."""
+    Args:
+        headers: Of the answer.
+        keep_alive_seconds: Longest silence.
+    """
 
     _should_set_content_length = False
+
+    def __init__(self, *, headers: dict[str, Any], keep_alive_seconds: float) -> None:
+        super().__init__(headers=headers, media_type=MEDIA_TYPE, status_code=200)
+        self.keep_alive_seconds = keep_alive_seconds
+        self._is_whole = False
+
+    @abstractmethod
+    async def next_block(self) -> tuple[bytes, bool]:
+        """Return what to send next, and whether it is the last; empty: nothing to be told."""
+
+    async def on_left(self) -> None:
+        """Do what it means that the client left before the end; nothing, unless overridden."""
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        """Send what comes, and listen for the client's leaving meanwhile."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(_listen(receive))
+                await self._send_all(send)
+                listening.cancel()
+        except* _ClientLeft:
+            if not self._is_whole:
+                await self.on_left()
+                # Only somebody hears this who announced a body and is there.
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_all(self, send: Send) -> None:
+        while not self._is_whole:
+            block, self._is_whole = await self.next_block()
+            if block or self._is_whole:
+                more = not self._is_whole
+                # The server waits here for a client that does not read.
+                await send({"type": "http.response.body", "body": block, "more_body": more})
+
+
+class _Reading(Sending):
+    """Sends what a reader reads."""
 
     def __init__(
         self,
@@ -90,45 +129,25 @@ class _Sending(ASGIResponse):
         keep_alive_seconds: float,
         on_leave: Callable[[], Awaitable[object]] | None,
     ) -> None:
-        super().__init__(headers=headers, media_type=MEDIA_TYPE, status_code=200)
+        super().__init__(headers=headers, keep_alive_seconds=keep_alive_seconds)
         self._reader = reader
         self._rendering = rendering
         self._on_leave = on_leave
-        self._keep_alive_seconds = keep_alive_seconds
-        self._is_whole = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
         with self._reader:
             await super().__call__(scope, receive, send)
 
-    async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send what the reader reads, and listen for the client's leaving meanwhile."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                listening = group.create_task(_listen(receive))
-                await self._send_all(send)
-                listening.cancel()
-        except* _ClientLeft:
-            if not self._is_whole:
-                if self._on_leave is not None:
-                    await self._on_leave()
-                # Only somebody hears this who announced a body and is there.
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def on_left(self) -> None:
+        """Do what the protocol means by that."""
+        if self._on_leave is not None:
+            await self._on_leave()
 
-    async def _send_all(self, send: Send) -> None:
-        while not self._is_whole:
-            block, self._is_whole = await self._next_block()
-            more = not self._is_whole
-            if not block and more:
-                continue  # nothing that this protocol would tell
-            # The server waits here for a client that does not read.
-            await send({"type": "http.response.body", "body": block, "more_body": more})
-
-    async def _next_block(self) -> tuple[bytes, bool]:
+    async def next_block(self) -> tuple[bytes, bool]:
         """Return what to send next, and whether it is the last."""
         try:
-            event = await self._reader.next_event(within_seconds=self._keep_alive_seconds)
+            event = await self._reader.next_event(within_seconds=self.keep_alive_seconds)
             if event is None:
                 return self._rendering.keep_alive, False
             return self._rendering.encode(event), isinstance(event, TurnEnded)
@@ -141,13 +160,17 @@ class _Sending(ASGIResponse):
             return self._rendering.come_back(), True
 
 
-async def _listen(receive: Receive) -> None:
-    """Wait for the client's leaving, past a body that nobody asked for.
-
-    Raises:
-        _ClientLeft: It left, or its body does not come.
-    """
+async def until_left(receive: Receive) -> None:
+    """Wait for the client's leaving, past what is left of its body, or until that does not come."""
     with suppress(Refused):
         while (await receive())["type"] != "http.disconnect":
             pass
+
+
+class _ClientLeft(Exception):
+    """Nobody reads on."""
+
+
+async def _listen(receive: Receive) -> None:
+    await until_left(receive)
     raise _ClientLeft

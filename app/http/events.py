@@ -30,9 +30,9 @@ from chatcore import (
 )
 
 MEDIA_TYPE = "text/event-stream"
-KEEP_ALIVE = b": keep-alive\n\n"
-COME_BACK = b": come back with the last id\nretry: 500\n\n"
-"""Said before a stream ends without its last event."""
+BARE_KEEP_ALIVE = b": ka\n"
+"""A comment without the empty line that ends an event: the only form that the parsers of all other
+protocols' clients let pass."""
 _RETRY_MILLISECONDS = 1000
 
 
@@ -75,49 +75,39 @@ class Rendering(Protocol):
 
 
 class NativeRendering(Rendering):
-    """The protocol of this service's own door."""
+    """The protocol of this service's own door; it remembers nothing."""
 
     headers: Mapping[str, str] = {}
-    keep_alive = KEEP_ALIVE
+    keep_alive = b": keep-alive\n\n"
 
     def encode(self, event: TurnEvent) -> bytes:
-        """Return an event with its id."""
-        return encode_event(event)
+        """Return an event.
+
+        Everything but the first has an id: the place to go on from, `ReplyPosition` as text.
+        """
+        match event:
+            case ReplyDelta():  # each token, for each reader
+                data = msgspec.json.encode(_Delta(event.text))
+                return b"event: delta\nid: %b\ndata: %b\n\n" % (str(event.position).encode(), data)
+            case TurnOpened():
+                data = msgspec.json.encode(_Opened(event.session_id, event.turn_id))
+                return _block("turn", data, retry=_RETRY_MILLISECONDS)
+            case ReplyRestarted():
+                return _block("restart", b"{}", place=event.position)
+            case TurnEnded():
+                name, data = _end_of(event.turn)
+                return _block(name, data, place=event.position)
 
     def encode_lost(self, error: TurnLost) -> bytes:
-        """Return a problem."""
-        return encode_lost(error)
+        """Return a problem: there is no place to come back to."""
+        return _block("error", problem_of(error))
 
     def come_back(self) -> bytes:
         """Return a comment, and when to be back."""
-        return COME_BACK
+        return b": come back with the last id\nretry: 500\n\n"
 
 
 NATIVE = NativeRendering()
-
-
-def encode_event(event: TurnEvent) -> bytes:
-    """Return an event as the client gets it.
-
-    Everything but the first has an id: the place to go on from, `ReplyPosition` as text.
-    """
-    match event:
-        case ReplyDelta():  # each token, for each reader
-            data = msgspec.json.encode(_Delta(event.text))
-            return b"event: delta\nid: %b\ndata: %b\n\n" % (str(event.position).encode(), data)
-        case TurnOpened():
-            data = msgspec.json.encode(_Opened(event.session_id, event.turn_id))
-            return _block("turn", data, retry=_RETRY_MILLISECONDS)
-        case ReplyRestarted():
-            return _block("restart", b"{}", place=event.position)
-        case TurnEnded():
-            name, data = _end_of(event.turn)
-            return _block(name, data, place=event.position)
-
-
-def encode_lost(error: TurnLost) -> bytes:
-    """Return the last event of a turn that is gone: there is no place to come back to."""
-    return _block("error", problem_of(error))
 
 
 def _end_of(turn: Turn) -> tuple[str, bytes]:

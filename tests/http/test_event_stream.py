@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.http.edge import Edge
 from app.http.event_stream import KEEP_ALIVE_SECONDS, EventStream
-from app.http.events import encode_event
+from app.http.events import NATIVE
 from chatcore import (
     LLMRateLimited,
     LLMUnavailable,
@@ -95,7 +95,7 @@ async def test_a_page_may_send_where_it_was(door: Door) -> None:
 @given(texts)
 def test_no_text_ends_a_line_or_an_event(text: str) -> None:
     """Whatever a model says is one event with one line of data, and comes out as it went in."""
-    raw = encode_event(ReplyDelta(text, ReplyPosition(1, len(text))))
+    raw = NATIVE.encode(ReplyDelta(text, ReplyPosition(1, len(text))))
     assert b"\r" not in raw
     assert raw.endswith(b"\n\n")
     assert raw.count(b"\n") == 4

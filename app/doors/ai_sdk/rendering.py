@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from app.doors.ai_sdk.chats import name_of_reply
-from app.http.events import Rendering
+from app.http.events import BARE_KEEP_ALIVE, Rendering
 from app.http.problems import PROBLEMS
 from chatcore import (
     ReplyDelta,
@@ -45,7 +45,7 @@ class UIMessageStream(Rendering):
     """What one client gets of one reply."""
 
     headers: Mapping[str, str] = {"x-vercel-ai-ui-message-stream": "v1"}
-    keep_alive = b": ka\n"
+    keep_alive = BARE_KEEP_ALIVE
 
     def __init__(self) -> None:
         self._texts = 0

@@ -23,7 +23,7 @@ from app.doors.chatkit.telling import (
     error_of,
 )
 from app.doors.chatkit.views import OutputText, view_answer
-from app.http.events import Rendering
+from app.http.events import BARE_KEEP_ALIVE, Rendering
 from chatcore import (
     ReplyDelta,
     ReplyRestarted,
@@ -38,8 +38,6 @@ from chatcore import (
     TurnStatus,
 )
 
-# A comment alone: the frontend's parser takes an empty line without data for a message.
-KEEP_ALIVE = b": ka\n"
 _STILL_WRITTEN = Error("The answer is still being written. Try again to see it.", allow_retry=True)
 
 
@@ -58,7 +56,7 @@ class ChatKitRendering(Rendering):
     """
 
     headers: Mapping[str, str] = {}
-    keep_alive = KEEP_ALIVE
+    keep_alive = BARE_KEEP_ALIVE
 
     def __init__(
         self,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from litestar import Request
-from litestar.types import Receive
 
+from app.http.event_stream import until_left
 from app.http.problems import Refused
 from chatcore import LLMEvent
 
@@ -38,13 +38,6 @@ async def while_there(request: Request[Any, Any, Any], work: Coroutine[Any, Any,
         # Its resources are free when this is over.
         await asyncio.wait({task, leaving})
         _ = task.cancelled() or task.exception()
-
-
-async def until_left(receive: Receive) -> None:
-    """Wait for the client's leaving, past what is left of its body."""
-    with suppress(Refused):
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
 
 class Pump:

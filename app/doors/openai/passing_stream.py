@@ -5,7 +5,6 @@ May import: standard library, app, chatcore, litestar.
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from typing import Any, Protocol
 
@@ -14,10 +13,9 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from app.doors.openai.errors import log_model_failure
-from app.doors.openai.leaving import Pump, until_left, while_there
-from app.doors.openai.response_stream import KEEP_ALIVE
-from app.http.event_stream import HEADERS, KEEP_ALIVE_SECONDS, KEEP_ALIVE_STATE
-from app.http.events import MEDIA_TYPE
+from app.doors.openai.leaving import Pump, while_there
+from app.http.event_stream import HEADERS, KEEP_ALIVE_SECONDS, KEEP_ALIVE_STATE, Sending
+from app.http.events import BARE_KEEP_ALIVE, MEDIA_TYPE
 from app.logs import get_logger
 from chatcore import ChatError, LLMDelta, LLMEnded
 
@@ -64,7 +62,7 @@ class PassingStream(Response[Any]):
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:
         """Return what sends it."""
         seconds = request.app.state.get(KEEP_ALIVE_STATE, KEEP_ALIVE_SECONDS)
-        return _Sending(
+        return _Passing(
             self._pump, self._rendering, headers=self.headers, keep_alive_seconds=seconds
         )
 
@@ -88,8 +86,8 @@ async def begin_passing(
     return PassingStream(pump, rendering)
 
 
-class _Sending(ASGIResponse):
-    _should_set_content_length = False
+class _Passing(Sending):
+    """Sends what a pump brings. A client that leaves ends it, and so the call of the model."""
 
     def __init__(
         self,
@@ -99,10 +97,10 @@ class _Sending(ASGIResponse):
         headers: dict[str, Any],
         keep_alive_seconds: float,
     ) -> None:
-        super().__init__(headers=headers, media_type=MEDIA_TYPE, status_code=200)
+        super().__init__(headers=headers, keep_alive_seconds=keep_alive_seconds)
         self._pump = pump
         self._rendering = rendering
-        self._keep_alive_seconds = keep_alive_seconds
+        self._is_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -111,39 +109,20 @@ class _Sending(ASGIResponse):
         finally:
             await self._pump.close()
 
-    async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send what comes, and listen for the client's leaving meanwhile."""
-        sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(until_left(receive))
+    async def next_block(self) -> tuple[bytes, bool]:
+        """Return what to send next, and whether it is the last."""
+        if not self._is_begun:
+            self._is_begun = True
+            return self._rendering.begin(), False
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-            else:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            sending.cancel()
-            leaving.cancel()
-            await asyncio.wait({sending, leaving})
-
-    async def _send_all(self, send: Send) -> None:
-        block, is_last = self._rendering.begin(), False
-        while not is_last:
-            if block:
-                await send({"type": "http.response.body", "body": block, "more_body": True})
-            block, is_last = await self._next_block()
-        await send({"type": "http.response.body", "body": block, "more_body": False})
-
-    async def _next_block(self) -> tuple[bytes, bool]:
-        try:
-            event = await self._pump.next_event(within_seconds=self._keep_alive_seconds)
+            event = await self._pump.next_event(within_seconds=self.keep_alive_seconds)
         except Exception as error:  # noqa: BLE001  # the answer has begun: it can only end early
             if not isinstance(error, ChatError):
                 _log.error("stream_broken", error=error)
             log_model_failure(error)
             return self._rendering.fail(error), True
         if event is None:
-            return KEEP_ALIVE, False
+            return BARE_KEEP_ALIVE, False
         if isinstance(event, LLMDelta):
             return self._rendering.add(event.text), False
         if isinstance(event, LLMEnded):

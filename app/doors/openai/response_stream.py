@@ -11,7 +11,7 @@ from app.doors.openai.errors import Wrong
 from app.doors.openai.response_events import CELL_CHARS, FIRST_TEXT, ResponseEvents, cells_seen
 from app.doors.openai.views import Facts, view_response
 from app.http.event_stream import EventStream
-from app.http.events import Rendering
+from app.http.events import BARE_KEEP_ALIVE, Rendering
 from chatcore import (
     ChatService,
     OwnerId,
@@ -25,7 +25,6 @@ from chatcore import (
     TurnOpened,
 )
 
-KEEP_ALIVE = b": ka\n"
 """A comment without an empty line after it: the only form that every client's parser takes."""
 
 _GOES_ON = (
@@ -48,7 +47,7 @@ class ResponseRendering(Rendering):
     """
 
     headers: Mapping[str, str] = {}
-    keep_alive = KEEP_ALIVE
+    keep_alive = BARE_KEEP_ALIVE
 
     def __init__(self, facts: Facts, *, after: int = -1) -> None:
         self._facts = facts
