@@ -1,7 +1,7 @@
 // Drives the real hook `useChat` in a React tree that is drawn nowhere, as told by lines of JSON on
 // standard input; answers each with a line on standard output.
 
-import { createElement } from "react";
+import { createElement, useState } from "react";
 import { create } from "react-test-renderer";
 import { useChat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
@@ -14,7 +14,10 @@ const chats = new Map();
 
 function Page({ chat, options }) {
   chat.hook = useChat(options);
-  chat.renders += 1;
+  const { status, error, messages } = chat.hook;
+  [chat.drawing, chat.draw] = useState(0);
+  // A copy: the hook goes on writing into the message it has given, before it draws again.
+  chat.drawn = structuredClone({ status, error: error?.message ?? null, messages });
   return null;
 }
 
@@ -23,7 +26,7 @@ const lastOnly = ({ id, messages, trigger, messageId, body }) => ({
 });
 
 function open({ name, api, id, token, shape, messages, resume, body }) {
-  const chat = { hook: null, renders: 0, errors: [], finishes: [], data: [] };
+  const chat = { hook: null, drawn: null, errors: [], finishes: [], data: [] };
   chats.set(name, chat);
   const options = {
     id,
@@ -44,9 +47,8 @@ function open({ name, api, id, token, shape, messages, resume, body }) {
 }
 
 function stateOf(chat) {
-  const { status, error, messages } = chat.hook;
-  const { errors, finishes, data } = chat;
-  return { status, error: error?.message ?? null, messages, errors, finishes, data };
+  const { drawn, errors, finishes, data } = chat;
+  return { ...drawn, errors, finishes, data };
 }
 
 const textOf = (message) =>
@@ -62,11 +64,20 @@ function isSo(state, { status, text, count, finishes }) {
   );
 }
 
+// Returns when all that was to be drawn has been: React draws in the order in which it was asked.
+async function drawingOf(chat) {
+  const number = chat.drawing + 1;
+  chat.draw(number);
+  while (chat.drawing < number) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
 async function until({ name, ...wanted }) {
   const giveUp = Date.now() + PATIENCE_MILLISECONDS;
   for (;;) {
     const chat = chats.get(name);
-    if (chat.hook && isSo(stateOf(chat), wanted)) {
+    if (chat.drawn && isSo(stateOf(chat), wanted)) {
       return stateOf(chat);
     }
     if (Date.now() > giveUp) {
@@ -93,7 +104,7 @@ const operations = {
     await operations.start(command);
     const chat = chats.get(command.name);
     await chat.running;
-    await new Promise((resolve) => setTimeout(resolve, 10)); // React draws what came last
+    await drawingOf(chat);
     return stateOf(chat);
   },
   until,
