@@ -8,7 +8,6 @@ Nothing here is safe against a second process; `postgres.py` holds the lock arou
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from .places import SET_DATABASE_URL, Place, open_to_all
 
 _PORT = 5432
 _START_SECONDS = 60
+_ANSWER_SECONDS = 3
 _SUPERUSER = "postgres"
 _SOCKET_PATH_MAX_BYTES = 100  # The kernel's limit is 107 on Linux and 103 on macOS.
 _LOG_MAX_BYTES = 1_000_000
@@ -168,12 +168,10 @@ class Cluster:
         running = self._postmaster()
         if running is None or not running.ready:
             return False
-        with socket.socket(socket.AF_UNIX) as client:
-            try:
-                client.connect(str(running.socket_dir / f".s.PGSQL.{_PORT}"))
-            except OSError:
-                return False
-        return True
+        # Not only connecting: the kernel accepts for a server that is stopped or just being killed.
+        where = ("-h", str(running.socket_dir), "-p", str(_PORT), "-U", _SUPERUSER)
+        code, _ = self._run("pg_isready", "-q", "-t", str(_ANSWER_SECONDS), *where)
+        return code == 0
 
     def _is_alive(self) -> bool:
         """Tell whether the process that `postmaster.pid` names is a server on this very data."""

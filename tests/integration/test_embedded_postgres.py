@@ -3,6 +3,7 @@
 May import: standard library, adapters, asyncpg, pytest, sqlalchemy.
 """
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -307,13 +308,37 @@ async def test_a_server_that_nobody_stopped_is_taken_over(data_dir: Path) -> Non
     assert not await is_up(url)
 
 
+async def pid_of(url: str) -> int:
+    """Return the process id of the server there."""
+    folder = Path(await ask(url, "SHOW data_directory"))
+    return int((folder / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+
+
+async def test_a_server_that_hangs_is_waited_for(data_dir: Path) -> None:
+    """A server whose socket takes connections that nobody answers has not started, and is waited
+    for: until it answers, or until it has died and another is started in its place.
+    """
+    first = EmbeddedPostgres.start(data_dir)
+    await ask(first.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+    pid = await pid_of(first.url)
+    os.kill(pid, signal.SIGSTOP)
+    start = asyncio.create_task(asyncio.to_thread(EmbeddedPostgres.start, data_dir))
+    early, _ = await asyncio.wait([start], timeout=1)
+    os.kill(pid, signal.SIGKILL)
+    second = await start
+    try:
+        assert not early
+        assert await ask(second.url, "SELECT answer FROM kept") == 42
+    finally:
+        second.stop()
+        first.stop()
+
+
 async def test_a_killed_server_starts_again(data_dir: Path) -> None:
     """After kill -9 of the server the next start recovers, committed data included."""
     first = EmbeddedPostgres.start(data_dir)
     await ask(first.url, "CREATE TABLE kept AS SELECT 42 AS answer")
-    folder = Path(await ask(first.url, "SHOW data_directory"))
-    pid = int((folder / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
-    os.kill(pid, signal.SIGKILL)
+    os.kill(await pid_of(first.url), signal.SIGKILL)
     second = EmbeddedPostgres.start(data_dir)
     try:
         assert await ask(second.url, "SELECT answer FROM kept") == 42
