@@ -96,9 +96,12 @@ class InMemorySessions(InMemoryStore, SessionRepository):
         limit: int,
         before: int | None = None,
         after: int | None = None,
+        counting: bool = False,
     ) -> MessagePage:
         """Return one page of a session's messages, oldest first within it."""
         said = self._require(owner_id, session_id).shown()
+        if counting:
+            said = [message for message in said if message.superseded_by is None]
         if after is not None:
             wanted = [message for message in said if message.position > after][:limit]
         else:
@@ -106,7 +109,7 @@ class InMemorySessions(InMemoryStore, SessionRepository):
             wanted = wanted[-limit:]
         return MessagePage(
             items=tuple(wanted),
-            has_older=bool(wanted) and wanted[0].position > 1,
+            has_older=bool(wanted) and wanted[0].position > said[0].position,
             has_newer=bool(wanted) and wanted[-1].position < said[-1].position,
         )
 

@@ -202,6 +202,7 @@ def _question_of(kept: TurnRecord) -> Question:
         turn_id=kept.turn.id,
         turn_number=kept.turn.number,
         message_id=kept.question.id,
+        position=kept.question.position,
         text=kept.question.content,
         quote=kept.question.quote,
         client_id=kept.question.client_id,

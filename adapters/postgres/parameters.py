@@ -19,6 +19,7 @@ NUMBER = sa.bindparam("number", type_=sa.Integer)
 ATTEMPT = sa.bindparam("attempt", type_=sa.Integer)
 TEMPLATE = sa.bindparam("template", type_=sa.Text)
 STREAM = sa.bindparam("stream", type_=sa.Boolean)
+LIMIT = sa.bindparam("limit", type_=sa.Integer)
 NOW = sa.bindparam("now", type_=sa.DateTime(timezone=True))
 METADATA = sa.bindparam("metadata", type_=JSONB)
 

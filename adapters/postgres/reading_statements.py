@@ -115,6 +115,7 @@ def _question_in_turn_of(said: sa.FromClause) -> sa.Select[Any]:
         turn.c.number,
         turn.c.question_id,
         turn.c.superseded_by,
+        question.c.position,
         question.c.content,
         question.c.quote,
         question.c.client_id,

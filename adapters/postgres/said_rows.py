@@ -70,6 +70,7 @@ def question(row: Row) -> Question:
         turn_id=TurnId(row["id"]),
         turn_number=row["number"],
         message_id=MessageId(row["question_id"]),
+        position=row["position"],
         text=row["content"],
         quote=_quote(row["quote"]),
         client_id=row["client_id"],

@@ -21,7 +21,7 @@ from chatcore import (
     StorageUnavailable,
 )
 
-from . import said_rows, values
+from . import page_statements, said_rows, values
 from . import session_statements as sql
 from .database import Database
 
@@ -105,22 +105,24 @@ class PostgresSessions(SessionRepository):
         limit: int,
         before: int | None = None,
         after: int | None = None,
+        counting: bool = False,
     ) -> MessagePage:
         """Return one page of a session's messages, oldest first within it."""
         given = {"owner_id": owner_id, "session_id": session_id, "limit": limit}
+        pages = page_statements.COUNTING if counting else page_statements.ALL
         if after is not None:
-            found = await self._database.fetch(sql.MESSAGES_AFTER, given | {"place": after})
+            found = await self._database.fetch(pages.after, given | {"place": after})
         elif before is not None:
-            found = await self._database.fetch(sql.MESSAGES_BEFORE, given | {"place": before})
+            found = await self._database.fetch(pages.before, given | {"place": before})
         else:
-            found = await self._database.fetch(sql.NEWEST_MESSAGES, given)
+            found = await self._database.fetch(pages.newest, given)
         if not found:
             raise SessionNotFound(session_id)
-        newest = found[0]["newest_position"]
+        oldest, newest = found[0]["oldest_position"], found[0]["newest_position"]
         items = tuple(said_rows.message(session_id, row) for row in found if row["id"] is not None)
         return MessagePage(
             items=items,
-            has_older=bool(items) and items[0].position > 1,
+            has_older=bool(items) and items[0].position > oldest,
             has_newer=bool(items) and items[-1].position < newest,
         )
 

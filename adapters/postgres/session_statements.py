@@ -1,4 +1,4 @@
-"""Room 3, the world: sessions and their pages.
+"""Room 3, the world: sessions and the list of them.
 
 May import: standard library, sqlalchemy.
 """
@@ -10,12 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from .parameters import METADATA, NOW, OWNER, SESSION, constant
-from .single_rows import turn_numbered
-from .tables import chat_sessions, erased_sessions, message_feedback, messages, turns
-
-LIMIT = sa.bindparam("limit", type_=sa.Integer)
-PLACE = sa.bindparam("place", type_=sa.Integer)
+from .parameters import LIMIT, METADATA, NOW, OWNER, SESSION, constant
+from .tables import chat_sessions, erased_sessions, turns
 
 _THIS = (chat_sessions.c.owner_id == OWNER, chat_sessions.c.id == SESSION)
 _SHOWN = (
@@ -116,61 +112,3 @@ def _erase() -> sa.Select[Any]:
 
 ERASE = _erase()
 """Erase one session with all that hangs on it. Rows: one if it was there."""
-
-
-def _feedback_on(message_id: sa.ColumnElement[Any]) -> sa.FromClause:
-    """Return what is thought of a message, called `feedback`."""
-    return (
-        sa.select(message_feedback.c.rating, message_feedback.c.comment)
-        .where(message_feedback.c.owner_id == OWNER, message_feedback.c.message_id == message_id)
-        .limit(constant("1"))
-        .lateral("feedback")
-    )
-
-
-def _page(*, newest_first: bool, bound: sa.ColumnElement[bool] | None) -> sa.Select[Any]:
-    """Return a page of messages, and whether the session exists at all, in one statement."""
-    position = messages.c.position
-    inner = sa.select(
-        messages.c.id,
-        position,
-        messages.c.turn_number,
-        messages.c.role,
-        messages.c.content,
-        messages.c.quote,
-        messages.c.created_at,
-        messages.c.client_id,
-    ).where(messages.c.owner_id == OWNER, messages.c.session_id == SESSION)
-    if bound is not None:
-        inner = inner.where(bound)
-    inner = inner.order_by(position.desc() if newest_first else position).limit(LIMIT)
-    page = inner.lateral("page")
-    newest = (
-        sa.select(sa.func.max(position))
-        .where(messages.c.owner_id == OWNER, messages.c.session_id == SESSION)
-        .scalar_subquery()
-    )
-    turn = turn_numbered(page.c.turn_number)
-    feedback = _feedback_on(page.c.id)
-    always = constant("true")
-    joined = chat_sessions.outerjoin(page, always).outerjoin(turn, always)
-    return (
-        sa.select(
-            *page.c,
-            turn.c.id.label("turn_id"),
-            turn.c.status.label("turn_status"),
-            turn.c.superseded_by,
-            feedback.c.rating,
-            feedback.c.comment,
-            newest.label("newest_position"),
-        )
-        .select_from(joined.outerjoin(feedback, always))
-        .where(*_THIS)
-        .order_by(page.c.position)
-    )
-
-
-NEWEST_MESSAGES = _page(newest_first=True, bound=None)
-MESSAGES_BEFORE = _page(newest_first=True, bound=messages.c.position < PLACE)
-MESSAGES_AFTER = _page(newest_first=False, bound=messages.c.position > PLACE)
-"""Rows of the pages: none if there is no such session; one of nulls for an empty page."""

@@ -28,6 +28,7 @@ class Question:
 
     Attributes:
         message_id: Its message.
+        position: Where that is in its session.
         client_id: What the caller calls it, if it gave it a name.
         superseded_by: The turn that took its turn's place; None while it counts.
     """
@@ -35,6 +36,7 @@ class Question:
     turn_id: TurnId
     turn_number: int
     message_id: MessageId
+    position: int
     text: str
     quote: Quote | None
     client_id: str | None = None

@@ -103,6 +103,7 @@ class SessionRepository(Protocol):
         limit: int,
         before: int | None = None,
         after: int | None = None,
+        counting: bool = False,
     ) -> MessagePage:
         """Return one page of a session's messages, oldest first within the page.
 
@@ -112,15 +113,17 @@ class SessionRepository(Protocol):
             limit: Most messages to return, at least 1.
             before: Only positions below this: the newest of them. Not together with `after`.
             after: Only positions above this: the oldest of them. Neither: the newest page.
+            counting: Only what was not superseded, as if there were nothing else.
 
         Returns:
-            At most `limit` messages with consecutive positions.
+            At most `limit` messages with consecutive positions, or with gaps if `counting`.
 
         Raises:
             SessionNotFound: No such session of this owner.
             StorageUnavailable: The store did not answer.
 
-        Promise: order is by position, never by time (G4). Costs the same at any depth (G13).
+        Promise: order is by position, never by time (G4). Costs the same at any depth (G13);
+        `counting`, it passes over what was superseded in between.
         """
         ...
 

@@ -367,12 +367,12 @@ class ChatRepositoryMachine(RuleBasedStateMachine):
         for session_id, session in self.model.sessions.items():
             expected = session.said()
             page = self.call(self.repository.messages(session.owner, session_id, limit=1000))
-            seen = [
-                (said.content, said.turn_status, said.superseded_by, said.feedback)
-                for said in page.items
-            ]
+            seen = [(m.content, m.turn_status, m.superseded_by, m.feedback) for m in page.items]
             assert seen == expected
             assert [said.position for said in page.items] == list(range(1, len(expected) + 1))
+            counting = tuple(said for said in page.items if said.superseded_by is None)
+            call = self.repository.messages(session.owner, session_id, limit=1000, counting=True)
+            assert self.call(call).items == counting
 
     @invariant()
     def journals_are_those_of_the_model(self) -> None:

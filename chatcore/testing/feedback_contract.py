@@ -37,8 +37,10 @@ class FeedbackContract(Contract):
         turn = await have_turn(repository, an_owner())
         await have_turn(repository, turn.owner_id, turn.session_id)
         await _rate(repository, turn, feedback)
-        for place in ({}, {"before": 5}, {"after": 0}):
-            page = await repository.messages(turn.owner_id, turn.session_id, limit=10, **place)
+        for before, after in ((None, None), (5, None), (None, 0)):
+            page = await repository.messages(
+                turn.owner_id, turn.session_id, limit=10, before=before, after=after
+            )
             assert [said.feedback for said in page.items] == [None, feedback, None, None]
         again = await repository.turn(turn.owner_id, turn.session_id, turn.id)
         assert again.reply == turn.reply

@@ -54,8 +54,10 @@ class SessionOpeningContract(Contract):
         assert await repository.session(owner, session.id) == session
         listed = await repository.sessions(owner, limit=10, after=None)
         assert listed.items == (replace(session, metadata=()),)
-        for place in ({}, {"before": 5}, {"after": 0}):
-            page = await repository.messages(owner, session.id, limit=10, **place)
+        for before, after in ((None, None), (5, None), (None, 0)):
+            page = await repository.messages(
+                owner, session.id, limit=10, before=before, after=after
+            )
             assert (page.items, page.has_older, page.has_newer) == ((), False, False)
 
     async def test_open_again(self, repository: ChatRepository) -> None:

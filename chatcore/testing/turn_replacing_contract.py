@@ -14,8 +14,10 @@ import pytest
 from chatcore import (
     Admission,
     ChatRepository,
+    Message,
     MessageId,
     MessageNotFound,
+    MessagePage,
     MessageSuperseded,
     NewTurn,
     OnBusy,
@@ -37,7 +39,7 @@ KEY = "a key of some length"
 
 
 class TurnReplacingContract(Contract):
-    """Cases of `admit` with `replaces`, of `question` and of `question_after`."""
+    """Cases of `admit` with `replaces`, of `question` and `question_after`, of what counts."""
 
     async def test_replaced_turn_leaves_the_window(self, repository: ChatRepository) -> None:
         """G8: a replaced turn stays as it was, names what took its place, and is sent no more."""
@@ -60,6 +62,40 @@ class TurnReplacingContract(Contract):
         assert turn.reply == after.items[3]
         [attempt] = (await stored(repository, ref_of(admission))).attempts
         assert attempt.window == (1,)
+
+    async def test_pages_of_what_counts(self, repository: ChatRepository) -> None:
+        """What was replaced is passed over, page by page both ways, as if it had never been."""
+        owner, session_id = await _conversation(repository, "one", "two", "three", "four")
+        await _replace(repository, owner, session_id, 2, text="two, please")
+        await _replace(repository, owner, session_id, 5, text="two, now", end=failed())
+        await _replace(repository, owner, session_id, 6, text="two, at last")
+        whole = (await repository.messages(owner, session_id, limit=100)).items
+        counting = [message for message in whole if message.superseded_by is None]
+        assert [message.position for message in counting] == [1, 2, 12, 13]
+        for limit in range(1, 6):
+            for place in range(15):
+                page = await repository.messages(
+                    owner, session_id, limit=limit, before=place, counting=True
+                )
+                assert page == _cut(counting, [m for m in counting if m.position < place][-limit:])
+                page = await repository.messages(
+                    owner, session_id, limit=limit, after=place, counting=True
+                )
+                assert page == _cut(counting, [m for m in counting if m.position > place][:limit])
+            page = await repository.messages(owner, session_id, limit=limit, counting=True)
+            assert page == _cut(counting, counting[-limit:])
+
+    async def test_pages_when_all_before_was_replaced(self, repository: ChatRepository) -> None:
+        """A conversation that began anew has nothing older, whatever is stored there."""
+        owner, session_id = await _conversation(repository, "one", "two")
+        admission = await repository.admit(_replacing(owner, session_id, 1))
+        page = await repository.messages(owner, session_id, limit=10, counting=True)
+        assert [message.id for message in page.items] == [admission.turn.question_id]
+        assert (page.has_older, page.has_newer) == (False, False)
+        page = await repository.messages(owner, session_id, limit=10, before=5, counting=True)
+        assert (page.items, page.has_older, page.has_newer) == ((), False, False)
+        with pytest.raises(SessionNotFound):
+            await repository.messages(an_owner(), session_id, limit=10, counting=True)
 
     async def test_all_after_it_are_replaced_as_well(self, repository: ChatRepository) -> None:
         """G8: editing a question cuts off all that followed it, and nothing before."""
@@ -326,6 +362,7 @@ class TurnReplacingContract(Contract):
             turn_id=new.turn_id,
             turn_number=2,
             message_id=new.question_id,
+            position=3,
             text="two",
             quote=quote,
         )
@@ -346,6 +383,7 @@ class TurnReplacingContract(Contract):
         found = [await repository.question(owner, session_id, each.id) for each in page.items]
         assert [question.text for question in found] == ["one"] * 2 + ["other one"] * 2
         assert [question.turn_number for question in found] == [1, 1, 2, 2]
+        assert [question.position for question in found] == [1, 1, 3, 3]
 
     async def test_question_of_others_is_not_found(self, repository: ChatRepository) -> None:
         """G11: a message is found by its owner, in its session, and nowhere else."""
@@ -424,6 +462,15 @@ async def _superseders(
     for turn_id, by in told.items():
         assert (await repository.turn(owner, session_id, turn_id)).superseded_by == by
     return list(told.values())
+
+
+def _cut(whole: list[Message], items: list[Message]) -> MessagePage:
+    """Return these of all messages as a page."""
+    return MessagePage(
+        items=tuple(items),
+        has_older=bool(items) and items[0] != whole[0],
+        has_newer=bool(items) and items[-1] != whole[-1],
+    )
 
 
 def _said(admission: Admission) -> list[str]:

@@ -58,8 +58,11 @@ class SessionUseCases:
         limit: int = 50,
         before: int | None = None,
         after: int | None = None,
+        counting: bool = False,
     ) -> MessagePage:
         """Return one page of messages, oldest first within it; without bounds, the newest page.
+
+        With `counting`, only what was not superseded: the conversation as it goes on.
 
         Raises:
             InvalidInput: `limit` is not between 1 and 100, or both bounds are given.
@@ -70,7 +73,7 @@ class SessionUseCases:
         if before is not None and after is not None:
             raise InvalidInput("after", "cannot be combined with before")
         return await self._sessions.messages(
-            owner_id, session_id, limit=limit, before=before, after=after
+            owner_id, session_id, limit=limit, before=before, after=after, counting=counting
         )
 
     async def rename(self, owner_id: OwnerId, session_id: SessionId, title: str) -> ChatSession:

@@ -32,7 +32,6 @@ _STATEMENT = "one SQL statement"
 EXCEPTIONS: dict[str, tuple[int, str]] = {
     "adapters/embedded/cluster.py::Cluster": (157, "every step is about the one server process"),
     "adapters/postgres/rows.py::ended_turn": (31, _FIELDS),
-    "adapters/postgres/session_statements.py::_page": (39, _STATEMENT),
 }
 AIR = 10
 

@@ -225,6 +225,7 @@ class OwnRepository(ChatRepository):
         limit: int,
         before: int | None = None,
         after: int | None = None,
+        counting: bool = False,
     ) -> MessagePage:
         """Have none."""
         return MessagePage(items=(), has_older=False, has_newer=False)

@@ -14,7 +14,6 @@ from chatcore import ChatService, Message, OwnerId, Quote, Role, SessionId, Sess
 
 HISTORY_MESSAGES = 200
 _PAGE = 100
-_MOST_PAGES = 10
 
 
 async def history_of(
@@ -27,18 +26,19 @@ async def history_of(
     Raises:
         StorageUnavailable: The store did not answer.
     """
-    newest_first: list[Message] = []
+    said: list[Message] = []
     before = None
-    for _ in range(_MOST_PAGES):
+    while len(said) < HISTORY_MESSAGES:
         try:
-            page = await service.messages(owner_id, session_id, limit=_PAGE, before=before)
+            page = await service.messages(
+                owner_id, session_id, limit=_PAGE, before=before, counting=True
+            )
         except SessionNotFound:
             return []
-        newest_first += [each for each in reversed(page.items) if each.superseded_by is None]
-        if len(newest_first) >= HISTORY_MESSAGES or not page.has_older:
+        said[:0] = page.items
+        if not page.has_older:
             break
         before = page.items[0].position
-    said = newest_first[:HISTORY_MESSAGES][::-1]
     if said and said[0].role is Role.ASSISTANT:
         del said[0]
     return [_show(message) for message in said]

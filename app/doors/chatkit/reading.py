@@ -5,7 +5,8 @@ May import: standard library, app, chatcore.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from app.doors.chatkit import ids
@@ -21,7 +22,6 @@ from chatcore import (
     Message,
     MessageId,
     MessageNotFound,
-    MessagePage,
     OwnerId,
     Rating,
     SessionId,
@@ -30,29 +30,7 @@ from chatcore import (
 )
 
 _FIELD = "params.after"
-_MOST_AT_ONCE = 100
-# What is superseded is passed over; a list that is full of it comes in short pages.
-_MOST_READS = 10
 _RATINGS = {"positive": Rating.UP, "negative": Rating.DOWN}
-
-
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """A direction through a session's messages."""
-
-    newest_first: bool
-
-    def bounds(self, place: int | None) -> dict[str, int | None]:
-        """Return where to go on behind a position; None: from the beginning."""
-        if self.newest_first:
-            return {"before": place}
-        return {"after": place or 0}
-
-    def read(self, page: MessagePage) -> tuple[tuple[Message, ...], bool]:
-        """Return the messages in order, and whether there are more behind them."""
-        if self.newest_first:
-            return page.items[::-1], page.has_older
-        return page.items, page.has_newer
 
 
 class Reading:
@@ -97,24 +75,14 @@ class Reading:
             Refused: The place is none in this list.
         """
         place = cursors.decode_position(wanted.after, field=_FIELD)
-        walk = _Walk(newest_first=wanted.order == "desc")
-        found: list[Message] = []
-        size = min(wanted.size + 1, _MOST_AT_ONCE)
-        for _ in range(_MOST_READS):
-            read = await self._service.messages(
-                owner_id, session_id, limit=size, **walk.bounds(place)
-            )
-            messages, is_more = walk.read(read)
-            for message in messages:
-                if message.superseded_by is None and len(found) == wanted.size:
-                    return _page(found, place)
-                place = message.position
-                if message.superseded_by is None:
-                    found.append(message)
-            if not is_more:
-                return _page(found, None)
-            size = _MOST_AT_ONCE
-        return _page(found, place)
+        read = partial(
+            self._service.messages, owner_id, session_id, limit=wanted.size, counting=True
+        )
+        if wanted.order == "desc":
+            page = await read(before=place)
+            return _page(page.items[::-1], is_more=page.has_older)
+        page = await read(after=place or 0)
+        return _page(page.items, is_more=page.has_newer)
 
     async def rename(self, owner_id: OwnerId, session_id: SessionId, title: str) -> Thread:
         """Give a thread another title."""
@@ -154,9 +122,9 @@ class Reading:
         return turn.reply.id
 
 
-def _page(found: list[Message], place: int | None) -> Page:
+def _page(found: Sequence[Message], *, is_more: bool) -> Page:
     return Page(
         data=view_items(found),
-        has_more=place is not None,
-        after=None if place is None else cursors.encode_position(place),
+        has_more=is_more,
+        after=cursors.encode_position(found[-1].position) if is_more else None,
     )

@@ -1,6 +1,6 @@
 """Threads and items over ChatKit: listed, renamed, judged, erased; and what is refused.
 
-May import: standard library, app, chatcore, pytest, tests.
+May import: standard library, chatcore, pytest, tests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 
-from app.doors.chatkit import reading
 from chatcore import LLMRejected, OwnerId, SessionId, StorageUnavailable
 from tests.doors.chatkit.frontend import (
     ITEMS,
@@ -97,22 +96,6 @@ async def test_what_is_superseded_fills_no_page(page: Frontend) -> None:
         assert [text_of(i) for i in await page.items(thread_id, order=order, limit=3)] == expected
     newest = await page.get(ITEMS, "items.list", thread_id=thread_id, limit=4)
     assert not newest.has_more  # behind these there is nothing that counts
-
-
-async def test_short_pages(page: Frontend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that is full of what is superseded is read a part at a time, and nothing is lost."""
-    monkeypatch.setattr(reading, "_MOST_READS", 1)
-    first = await page.create("x")
-    thread_id, question = first.thread.id, next(iter(first.items))
-    for _ in range(5):
-        await page.retry(thread_id, question)
-    await page.add(thread_id, "y")
-    texts = ["x", "You asked: x", "y", "You asked: y"]
-    begun = await page.get(ITEMS, "items.list", thread_id=thread_id, order="asc", limit=3)
-    assert (begun.data, begun.has_more) == ([], True)
-    for order, expected in [("asc", texts), ("desc", texts[::-1])]:
-        found = await page.items(thread_id, order=order, limit=3)
-        assert [text_of(item) for item in found] == expected
 
 
 async def test_threads_page_by_page(page: Frontend) -> None:
