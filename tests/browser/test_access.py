@@ -75,6 +75,25 @@ async def test_by_keyboard_alone(browser: Browser, site: Site, size: dict[str, i
         await expect(chat.opener).to_be_focused()
 
 
+async def test_the_keyboard_stays_where_one_sees_it(chat: Chat) -> None:
+    """Where the panel covers the page nothing behind it takes the focus, either way around; where
+    it does not, the keyboard leaves it for the page.
+    """
+    await chat.ask("Hello")
+    await chat.hear("You asked: Hello")
+    covers = chat.page.viewport_size is not None and chat.page.viewport_size["width"] <= 480
+    modal = await chat.panel.first.get_attribute("aria-modal")
+    assert modal == ("true" if covers else None)
+    for key in ("Tab", "Shift+Tab"):
+        names, places = set(), set()
+        for _ in range(30):
+            await chat.page.keyboard.press(key)
+            names.add(await focused(chat.page))
+            places.add(await chat.page.evaluate("() => document.activeElement.localName"))
+        assert {"Conversations", "Close chat", "Your question", "Good answer"} <= names
+        assert (places == {"chatcore-chat"}) is covers
+
+
 async def test_what_a_screen_reader_hears(chat: Chat, site: Site) -> None:
     """Everything has a role and a name; messages say who spoke; a finished reply is announced."""
     await chat.ask("Hello")

@@ -8,6 +8,7 @@ import { icon } from "./icons.js";
 import { visitorToken } from "./identity.js";
 import { Keep } from "./keep.js";
 import { LiveReply } from "./live.js";
+import { keepModal } from "./modal.js";
 import { PanelView } from "./panel_view.js";
 import { PageSelection } from "./selection.js";
 import { askButton } from "./selection_view.js";
@@ -118,6 +119,7 @@ export class ChatElement extends HTMLElement {
       if (this._takeSelection()) event.preventDefault();
     };
     document.addEventListener("keydown", takeByKey, { signal });
+    if (!this._options.isInline) keepModal(this._panel.node, signal);
   }
 
   _update(state, before) {
