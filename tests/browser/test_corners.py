@@ -187,6 +187,26 @@ async def test_stopping_what_is_sent_after_a_reload(chat: Chat, site: Site) -> N
     await expect(chat.questions.last).to_contain_text("Story")
 
 
+async def test_a_question_that_another_tab_could_not_send(visitor: Visitor, chat: Chat) -> None:
+    """What waits to be sent outlives its tab, whatever is typed beside it in another one."""
+    visitor.forgive(NETWORK)
+    other = await visitor.tab()
+    await visitor.context.set_offline(True)
+    await chat.ask("Asked without a network")
+    await expect(chat.questions).to_have_count(1)
+    await other.question.fill("typed beside it")
+    await chat.page.close()
+    await visitor.context.set_offline(False)
+    await other.reload()
+    await other.hear("You asked: Asked without a network")
+    await expect(other.question).to_have_value("typed beside it")
+    await other.button("Send").click()
+    await other.hear("You asked: typed beside it")
+    await other.reload()
+    await expect(other.questions).to_have_count(2)
+    await expect(other.question).to_have_value("")
+
+
 async def test_an_edit_elsewhere_while_this_tab_reads(chat: Chat, site: Site) -> None:
     """G8: what was replaced elsewhere, and answered before this tab looked, is gone here too."""
     await chat.ask("Old one")

@@ -88,7 +88,7 @@ export class Following {
     if (state.turn?.turnId === turnId) return; // Told again to a reader that came back.
     this._turnId = turnId;
     if (state.sessionId === null) {
-      this.keep.forget(null);
+      this.keep.write(null);
       this.keep.rememberSession(sessionId);
     }
     this.store.dispatch("turnBegan", { sessionId, turnId, question });
