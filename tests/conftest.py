@@ -1,6 +1,6 @@
 """Fixtures for all tests: a real PostgreSQL that the run starts itself, Hypothesis profiles.
 
-May import: standard library, adapters, asyncpg, hypothesis, pytest.
+May import: standard library, adapters, asyncpg, hypothesis, pytest, tests.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, settings
 
 from adapters.embedded import EmbeddedPostgres
 from adapters.postgres import Database, migrate
+from tests.integration.served import settings_for
+from tests.provider import Provider
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **_COMMON)  # type: ignore[arg-type]
@@ -84,6 +86,15 @@ def schema(postgres_url: str) -> str:
     """Give a migrated schema that the tests of this run share; each makes owners of its own."""
     asyncio.run(migrate(postgres_url, schema="chatcore"))
     return "chatcore"
+
+
+@pytest.fixture(name="settings")
+def settings_of_service(postgres_url: str, empty_schema: str, provider: Provider) -> dict[str, str]:
+    """Give what all processes of a service share; nobody else's turns are in their tables.
+
+    The provider is the test's own.
+    """
+    return settings_for(postgres_url, empty_schema, provider)
 
 
 @pytest.fixture

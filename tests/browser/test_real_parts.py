@@ -16,7 +16,7 @@ from tests import provider as say
 from tests.browser.visitor import DESKTOP, NETWORK, visiting
 from tests.browser.wire import Wire
 from tests.http.sockets import Place
-from tests.integration.served import Service, serving
+from tests.integration.served import Service, serving, settings_for
 from tests.provider import Provider, Then
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -39,16 +39,6 @@ async def service(postgres_url: str, schema: str, provider: Provider) -> AsyncIt
     settings = settings_for(postgres_url, schema, provider)
     async with serving(**settings, LLM_MAX_ATTEMPTS="1") as running:
         yield running
-
-
-def settings_for(postgres_url: str, schema: str, provider: Provider) -> dict[str, str]:
-    """Return what a service has to know."""
-    return {
-        "DATABASE_URL": postgres_url,
-        "DATABASE_SCHEMA": schema,
-        "OPENAI_BASE_URL": provider.base_url,
-        "OPENAI_MODEL": "test-model",
-    }
 
 
 @pytest.mark.postgres

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from tests.ports import kept_port
+from tests.provider import Provider
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +48,16 @@ class Service:
 def environment(**settings: str) -> dict[str, str]:
     """Return an environment with these settings and no others."""
     return {"PATH": os.environ["PATH"], **settings}  # noqa: TID251
+
+
+def settings_for(postgres_url: str, schema: str, provider: Provider) -> dict[str, str]:
+    """Return the settings of a service that is where the tests are."""
+    return {
+        "DATABASE_URL": postgres_url,
+        "DATABASE_SCHEMA": schema,
+        "OPENAI_BASE_URL": provider.base_url,
+        "OPENAI_MODEL": "test-model",
+    }
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from tests import provider as say
-from tests.integration.served import Service, serving
+from tests.integration.served import Service, serving, settings_for
 from tests.provider import Provider, Reply, Request
 
 pytestmark = pytest.mark.postgres
@@ -114,16 +114,6 @@ async def provider() -> AsyncIterator[Provider]:
         yield opened
 
 
-def settings_of(url: str, schema: str, provider: Provider) -> dict[str, str]:
-    """Return the settings of the service."""
-    return {
-        "DATABASE_URL": url,
-        "DATABASE_SCHEMA": schema,
-        "OPENAI_BASE_URL": provider.base_url,
-        "OPENAI_MODEL": "test-model",
-    }
-
-
 async def look_around(service: Service, flood: Flood) -> float:
     """Read what can be read until the flood is over, and return the 90th percentile in seconds."""
     took = []
@@ -191,7 +181,7 @@ async def test_a_flood(
     what was refused is nowhere. Other work on the machine makes refusals late that are not, so
     there are three chances to be in time, and none to lose anything.
     """
-    settings = settings_of(postgres_url, schema, provider)
+    settings = settings_for(postgres_url, schema, provider)
     measured, expected = [], dict[str, str]()
     async with serving(**settings, MAX_RUNNING_TURNS=str(PLACES)) as service:
         for chance in ("first", "second", "third"):
@@ -254,7 +244,7 @@ async def test_a_machine_that_is_too_slow(
     postgres_url: str, schema: str, provider: Provider
 ) -> None:
     """A process that falls behind refuses some on its own account, and soon afterwards nobody."""
-    settings = settings_of(postgres_url, schema, provider)
+    settings = settings_for(postgres_url, schema, provider)
     async with serving(**settings, OVERLOAD_LAG_SECONDS=str(LATE_SECONDS)) as service:
         flood = Flood(service)
         assert await flood.ask("late before", str(uuid4()))

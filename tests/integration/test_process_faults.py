@@ -49,17 +49,6 @@ async def provider() -> AsyncIterator[Provider]:
         yield opened
 
 
-@pytest.fixture
-def settings(postgres_url: str, empty_schema: str, provider: Provider) -> dict[str, str]:
-    """Give the settings that all replicas share; nobody else's turns are in their tables."""
-    return {
-        "DATABASE_URL": postgres_url,
-        "DATABASE_SCHEMA": empty_schema,
-        "OPENAI_BASE_URL": provider.base_url,
-        "OPENAI_MODEL": "test-model",
-    }
-
-
 @asynccontextmanager
 async def both(
     one: AbstractAsyncContextManager[Service], other: AbstractAsyncContextManager[Service]

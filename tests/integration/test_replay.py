@@ -16,7 +16,7 @@ import pytest
 
 from tests import provider as say
 from tests.integration.reading import asking, path_of
-from tests.integration.served import Service, run, serving
+from tests.integration.served import Service, run, serving, settings_for
 from tests.provider import Provider, Then
 
 pytestmark = pytest.mark.postgres
@@ -81,8 +81,8 @@ async def world(postgres_url: str, empty_schema: str) -> AsyncIterator[World]:
     """Give a service with tables of its own."""
     place = {"DATABASE_URL": postgres_url, "DATABASE_SCHEMA": empty_schema}
     async with Provider() as provider:
-        model = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_MODEL": "test-model"}
-        async with serving(**place, **model) as service:
+        settings = settings_for(postgres_url, empty_schema, provider)
+        async with serving(**settings) as service:
             provider.requests.clear()
             yield World(service, provider, place, postgres_url)
 

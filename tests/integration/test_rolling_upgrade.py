@@ -64,17 +64,6 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest.fixture
-def settings(postgres_url: str, empty_schema: str, provider: Provider) -> dict[str, str]:
-    """Give the settings that all replicas share; nobody else's turns are in their tables."""
-    return {
-        "DATABASE_URL": postgres_url,
-        "DATABASE_SCHEMA": empty_schema,
-        "OPENAI_BASE_URL": provider.base_url,
-        "OPENAI_MODEL": "test-model",
-    }
-
-
-@pytest.fixture
 async def connection(postgres_url: str, empty_schema: str) -> AsyncIterator[asyncpg.Connection]:
     """Give a connection of the test's own, to look behind the services' backs."""
     opened = await asyncpg.connect(postgres_url, server_settings={"search_path": empty_schema})

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import provider as say
-from tests.integration.served import Service, serving
+from tests.integration.served import Service, serving, settings_for
 from tests.provider import Provider, Reply, Request
 
 pytestmark = pytest.mark.postgres
@@ -201,14 +201,8 @@ async def test_slow_workers_are_waited_for(
     """
     slow = 'import sys, time; "--multiprocessing-fork" in sys.orig_argv and time.sleep(11)'
     (tmp_path / "sitecustomize.py").write_text(slow)
-    settings = {
-        "DATABASE_URL": postgres_url,
-        "DATABASE_SCHEMA": empty_schema,
-        "OPENAI_BASE_URL": provider.base_url,
-        "OPENAI_MODEL": "test-model",
-        "PYTHONPATH": str(tmp_path),
-    }
-    async with serving(WORKERS="2", **settings) as service:
+    settings = settings_for(postgres_url, empty_schema, provider)
+    async with serving(WORKERS="2", PYTHONPATH=str(tmp_path), **settings) as service:
         assert (await service.ask("Hello"))[0] == 200
         for _ in range(2):
             before = _workers(service)

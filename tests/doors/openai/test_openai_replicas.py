@@ -17,7 +17,7 @@ from openai import AsyncOpenAI
 from tests import provider as say
 from tests.doors.openai.client import WHOLE, checked, hear, refusal, said, until_text
 from tests.http.door import VISITOR_A, VISITOR_B
-from tests.integration.served import Service, serving
+from tests.integration.served import Service, serving, settings_for
 from tests.provider import Provider
 
 pytestmark = pytest.mark.postgres
@@ -37,13 +37,7 @@ async def provider() -> AsyncIterator[Provider]:
 @asynccontextmanager
 async def two(postgres_url: str, schema: str, provider: Provider) -> AsyncIterator[list[Service]]:
     """Run two processes on the same tables."""
-    settings = {
-        "DATABASE_URL": postgres_url,
-        "DATABASE_SCHEMA": schema,
-        "OPENAI_BASE_URL": provider.base_url,
-        "OPENAI_MODEL": "test-model",
-        "OVERLOAD_LAG_SECONDS": "0",
-    }
+    settings = settings_for(postgres_url, schema, provider) | {"OVERLOAD_LAG_SECONDS": "0"}
     async with serving(0.0, **settings) as one, serving(0.0, **settings) as other:
         yield [one, other]
 
