@@ -86,9 +86,9 @@ def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
 def answers(address: str) -> bool:
     """Tell whether this address answers with 200."""
     try:
-        with urlopen(address, timeout=5) as answer:
+        with urlopen(address, timeout=60) as answer:
             return bool(answer.status == 200)
-    except (URLError, ConnectionError):
+    except (URLError, ConnectionError, TimeoutError):
         return False
 
 

@@ -133,7 +133,7 @@ async def test_pool_is_never_exceeded(postgres_url: str) -> None:
     database = Database(f"{postgres_url}&application_name=pool_size_test", pool_size=2)
     await database.open()
     slow = sa.select(sa.func.pg_sleep(0.05))
-    asking = asyncio.gather(*[database.fetch(slow, {}) for _ in range(40)])
+    asking = asyncio.gather(*[database.fetch(slow, {}) for _ in range(12)])
     watcher = await asyncpg.connect(postgres_url)
     most = 0
     while not asking.done():
