@@ -123,7 +123,7 @@ class SessionRepository(Protocol):
             StorageUnavailable: The store did not answer.
 
         Promise: order is by position, never by time (G4). Costs the same at any depth (G13);
-        `counting`, it passes over what was superseded in between.
+        `counting`, it passes over what was superseded in between, and before the first that counts.
         """
         ...
 

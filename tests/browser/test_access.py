@@ -94,6 +94,34 @@ async def test_the_keyboard_stays_where_one_sees_it(chat: Chat) -> None:
         assert (places == {"chatcore-chat"}) is covers
 
 
+@pytest.mark.parametrize("key", ["Tab", "Shift+Tab"])
+async def test_the_keyboard_comes_where_one_sees_it(chat: Chat, key: str) -> None:
+    """Wherever the focus was when the panel began to cover the page, the next Tab is in it."""
+    await chat.page.locator("pre").first.focus()
+    await chat.page.set_viewport_size({"width": 400, "height": 700})
+    await chat.page.keyboard.press(key)
+    assert await focused(chat.page) in {"Conversations", "Your question"}
+    await chat.page.locator("chatcore-chat h2").first.click()
+    await chat.page.keyboard.press(key)
+    assert await focused(chat.page) in {"Conversations", "Your question"}
+
+
+async def test_a_dialog_of_the_page_keeps_its_keyboard(chat: Chat) -> None:
+    """What the page puts over the panel is left alone."""
+    await chat.page.set_viewport_size({"width": 400, "height": 700})
+    await chat.page.evaluate(
+        """() => {
+            const dialog = document.createElement('dialog')
+            dialog.innerHTML = '<button>Yes</button><button>No</button>'
+            document.body.append(dialog)
+            dialog.showModal()
+        }"""
+    )
+    assert await focused(chat.page) == "Yes"
+    await chat.page.keyboard.press("Tab")
+    assert await focused(chat.page) == "No"
+
+
 async def test_what_a_screen_reader_hears(chat: Chat, site: Site) -> None:
     """Everything has a role and a name; messages say who spoke; a finished reply is announced."""
     await chat.ask("Hello")

@@ -207,6 +207,64 @@ async def test_a_question_that_another_tab_could_not_send(visitor: Visitor, chat
     await expect(other.question).to_have_value("")
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_two_questions_without_a_network(
+    visitor: Visitor, chat: Chat, *, begun: bool
+) -> None:
+    """Two tabs each ask what cannot be sent: both are answered, though one tab is gone."""
+    visitor.forgive(NETWORK)
+    if begun:
+        await chat.ask("Begin")
+        await chat.hear("You asked: Begin")
+    other = await visitor.tab()
+    await expect(other.questions).to_have_count(int(begun))
+    await visitor.context.set_offline(True)
+    await chat.ask("first")
+    await other.ask("second")
+    await expect(other.questions.last).to_contain_text("second")
+    await chat.page.close()
+    await visitor.context.set_offline(False)
+    await other.hear("You asked: second")
+    if begun:
+        await other.reload()
+    else:
+        await other.button("New conversation").click()
+    # A tab that is being closed may hear of the network, and send it after all: then it is earlier.
+    await expect(other.log).to_contain_text("You asked: first")
+    await other.reload()
+    await expect(other.questions).to_have_count(3 if begun else 1)
+    kept = "() => Object.keys(localStorage).filter((name) => name.startsWith('chatcore.sent'))"
+    assert await other.page.evaluate(kept) == []
+
+
+async def test_a_question_for_a_conversation_that_is_gone(visitor: Visitor, chat: Chat) -> None:
+    """What a closed tab could not send there begins another one, with what is typed beside it."""
+    visitor.forgive(NETWORK)
+    await chat.ask("Begin")
+    await chat.hear("You asked: Begin")
+    headers, session_id = await credentials(chat)
+    other = await visitor.tab()
+    await expect(other.questions).to_have_count(1)
+    await chat.page.route("**/chat", lambda route: route.abort("connectionreset"))
+    await chat.ask("could not be sent")
+    await expect(chat.questions.last).to_contain_text("could not be sent")
+    await chat.page.close()
+    await other.question.fill("typed")
+    erased = await visitor.context.request.delete(
+        f"{visitor.address}/sessions/{session_id}", headers=headers
+    )
+    assert erased.status == 204
+    await other.page.evaluate(
+        "sessionId => new BroadcastChannel('chatcore').postMessage({type: 'turn', sessionId})",
+        session_id,
+    )
+    await expect(other.alert).to_be_visible()
+    await expect(other.question).to_have_value("typed")
+    await other.reload()
+    await other.hear("You asked: could not be sent")
+    await expect(other.question).to_have_value("typed")
+
+
 async def test_an_edit_elsewhere_while_this_tab_reads(chat: Chat, site: Site) -> None:
     """G8: what was replaced elsewhere, and answered before this tab looked, is gone here too."""
     await chat.ask("Old one")

@@ -168,9 +168,9 @@ export class Following {
   }
 
   _lose(alert) {
-    this.keep.forget(this.store.state.sessionId);
+    this.keep.leave(this.store.state.sessionId);
     this.keep.rememberSession(null);
-    this.store.dispatch("sessionLost", { alert, record: this.keep.read(null) });
+    this.store.dispatch("sessionLost", { alert, record: this.keep.typed(null) });
   }
 }
 

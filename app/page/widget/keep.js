@@ -1,16 +1,19 @@
-// keep.js: what must survive a reload: the last open session, and in each session what was typed.
+// keep.js: what must survive a reload: the last open session, what was typed in each, and questions
+// that are on their way.
 //
-// A record is {draft, quote, draftKey, outbox, editing}; see state.js. Tabs share it: what one types
-// takes the place of what another typed, but a question that is on its way is removed only by a tab
-// that knows of it.
+// A record is {draft, quote, draftKey, outbox, editing}; see state.js. Tabs share what is typed: the
+// last to type is remembered. A question on its way, the outbox, is no tab's to overwrite: it lies
+// under its own key as {sessionId, sentAt, question}, and goes when a tab that knows it says so.
 
 const SESSION = "chatcore.session";
+const TYPED = "chatcore.kept.";
+const SENT = "chatcore.sent.";
 const NOTHING = { draft: "", quote: null, draftKey: null, outbox: null, editing: null };
 
 export class Keep {
   constructor(storage) {
     this._storage = storage;
-    this._known = new Set(); // keys of questions
+    this._known = new Map(); // of each session the key of the question that this tab sends
   }
 
   /** Return the id of the session that was open last, or null. */
@@ -23,43 +26,80 @@ export class Keep {
     else this._storage.remove(SESSION);
   }
 
-  /** Return what was typed in a session; null is the one that has not begun. */
+  /** Return the record of a session, to go on with; null is the one that has not begun. */
   read(sessionId) {
-    const record = this._stored(sessionId);
-    if (record.outbox) this._known.add(record.outbox.key);
-    return record;
+    const sent = this._sentTo(sessionId);
+    const known = this._known.get(sessionId);
+    const outbox = sent.find((question) => question.key === known) ?? sent[0] ?? null;
+    if (outbox) this._known.set(sessionId, outbox.key);
+    return { ...this.typed(sessionId), outbox };
   }
 
-  write(sessionId, { draft, quote, draftKey, outbox: own, editing } = NOTHING) {
-    if (own) this._known.add(own.key);
-    const outbox = own ?? this._ofAnotherTab(sessionId);
-    if (draft || quote || outbox || editing) {
-      const record = { draft, quote, draftKey, outbox, editing };
+  /** Return the record of a session without what is on its way. */
+  typed(sessionId) {
+    return { ...NOTHING, ...this._parsed(nameOf(sessionId)) };
+  }
+
+  write(sessionId, { draft, quote, draftKey, outbox, editing } = NOTHING) {
+    this._keepSent(sessionId, outbox);
+    if (draft || quote || editing) {
+      const record = { draft, quote, draftKey, editing };
       this._storage.set(nameOf(sessionId), JSON.stringify(record));
     } else {
-      this.forget(sessionId);
+      this._storage.remove(nameOf(sessionId));
     }
   }
 
-  forget(sessionId) {
-    this._storage.remove(nameOf(sessionId));
+  /** Nothing is left of a session. */
+  erase(sessionId) {
+    this.write(sessionId);
+    for (const { key } of this._sentTo(sessionId)) this._storage.remove(SENT + key);
   }
 
-  /** Return the question of another tab that is on its way, or null. */
-  _ofAnotherTab(sessionId) {
-    const { outbox } = this._stored(sessionId);
-    return outbox && !this._known.has(outbox.key) ? outbox : null;
+  /** A session is gone: what other tabs could not send there waits to be the beginning of another. */
+  leave(sessionId) {
+    this.write(sessionId);
+    if (sessionId === null) return;
+    for (const question of this._sentTo(sessionId)) {
+      if (question.kind === "regenerate") this._storage.remove(SENT + question.key);
+      else this._put(null, { ...question, kind: "ask", sessionId: null, messageId: null });
+    }
   }
 
-  _stored(sessionId) {
+  _keepSent(sessionId, outbox) {
+    const known = this._known.get(sessionId);
+    if (known === outbox?.key) return; // Another tab may have found that it was taken.
+    if (known) this._storage.remove(SENT + known);
+    this._known.delete(sessionId);
+    if (!outbox) return;
+    this._known.set(sessionId, outbox.key);
+    this._put(sessionId, outbox);
+  }
+
+  _put(sessionId, question) {
+    const entry = { sessionId, sentAt: Date.now(), question };
+    this._storage.set(SENT + question.key, JSON.stringify(entry));
+  }
+
+  /** Return the questions on their way to a session, the oldest first. */
+  _sentTo(sessionId) {
+    return this._storage
+      .names(SENT)
+      .map((name) => this._parsed(name))
+      .filter((entry) => entry?.question && entry.sessionId === sessionId)
+      .sort((one, other) => one.sentAt - other.sentAt)
+      .map((entry) => entry.question);
+  }
+
+  _parsed(name) {
     try {
-      return { ...NOTHING, ...JSON.parse(this._storage.get(nameOf(sessionId)) ?? "{}") };
+      return JSON.parse(this._storage.get(name));
     } catch {
-      return { ...NOTHING };
+      return null;
     }
   }
 }
 
 function nameOf(sessionId) {
-  return `chatcore.kept.${sessionId ?? "new"}`;
+  return `${TYPED}${sessionId ?? "new"}`;
 }

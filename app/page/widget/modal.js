@@ -2,6 +2,7 @@
 
 const COVERING = "(max-width: 480px)"; // As in widget.css.
 const FOCUSABLE = 'a[href], button, input, textarea, summary, [tabindex="0"]';
+const OTHER_MODAL = 'dialog[open], [aria-modal="true"]';
 
 /** Keep the keyboard in a panel for as long as it covers the page, until `signal`. */
 export function keepModal(panel, signal) {
@@ -10,17 +11,18 @@ export function keepModal(panel, signal) {
     if (covering.matches) panel.setAttribute("aria-modal", "true");
     else panel.removeAttribute("aria-modal");
   };
-  const turnBack = (event) => {
-    if (event.key !== "Tab" || !covering.matches) return;
+  const goOn = (event) => {
+    if (event.key !== "Tab" || event.defaultPrevented || !covering.matches || panel.hidden) return;
+    if (document.activeElement?.closest(OTHER_MODAL)) return; // The page has covered the panel.
     const all = [...panel.querySelectorAll(FOCUSABLE)].filter(canTakeFocus);
-    const [from, to] = event.shiftKey ? [all[0], all.at(-1)] : [all.at(-1), all[0]];
-    if (panel.getRootNode().activeElement !== from) return;
+    const at = all.indexOf(panel.getRootNode().activeElement);
     event.preventDefault();
-    to.focus();
+    if (event.shiftKey) all.at(at < 0 ? -1 : at - 1)?.focus();
+    else all[(at + 1) % all.length]?.focus();
   };
   tell();
   covering.addEventListener("change", tell, { signal });
-  panel.addEventListener("keydown", turnBack, { signal });
+  document.addEventListener("keydown", goOn, { signal });
 }
 
 function canTakeFocus(node) {

@@ -40,7 +40,7 @@ export class Sessions {
       await this.api.erase(sessionId).catch((error) => {
         if (error.code !== "session_not_found") throw error;
       });
-      this.keep.forget(sessionId);
+      this.keep.erase(sessionId);
       this.tabs.tell({ type: "erased", sessionId });
       this.store.dispatch("erased", sessionId);
       if (this.store.state.sessionId === sessionId) this.conversation.show(null);

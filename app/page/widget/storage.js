@@ -7,6 +7,7 @@ export function openStorage() {
     get: (name) => memory.get(name) ?? null,
     set: (name, value) => memory.set(name, value),
     remove: (name) => memory.delete(name),
+    names: (prefix) => [...memory.keys()].filter((name) => name.startsWith(prefix)),
   };
   return isAllowed() ? overLocalStorage(inMemory) : inMemory;
 }
@@ -34,6 +35,10 @@ function overLocalStorage(inMemory) {
     remove(name) {
       inMemory.remove(name);
       localStorage.removeItem(name);
+    },
+    names(prefix) {
+      const kept = Object.keys(localStorage).filter((name) => name.startsWith(prefix));
+      return [...new Set([...inMemory.names(prefix), ...kept])];
     },
   };
 }
