@@ -34,9 +34,11 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def service(postgres_url: str, schema: str, provider: Provider) -> AsyncIterator[Service]:
+async def service(
+    postgres_url: str, empty_schema: str, provider: Provider
+) -> AsyncIterator[Service]:
     """Give a running service on PostgreSQL."""
-    settings = settings_for(postgres_url, schema, provider)
+    settings = settings_for(postgres_url, empty_schema, provider)
     async with serving(**settings, LLM_MAX_ATTEMPTS="1") as running:
         yield running
 
@@ -93,10 +95,10 @@ async def test_a_conversation_on_postgresql(
 
 @pytest.mark.postgres
 async def test_a_process_that_is_killed(
-    browser: Browser, postgres_url: str, schema: str, provider: Provider
+    browser: Browser, postgres_url: str, empty_schema: str, provider: Provider
 ) -> None:
     """G1, G7: the process dies in the middle of a reply; another one goes on, in the same tab."""
-    settings = settings_for(postgres_url, schema, provider)
+    settings = settings_for(postgres_url, empty_schema, provider)
     async with (
         serving(**settings, LLM_MAX_ATTEMPTS="2") as first,
         serving(**settings, LLM_MAX_ATTEMPTS="2") as second,
@@ -125,12 +127,14 @@ def place_of(service: Service) -> Place:
 
 @pytest.mark.local_model
 @pytest.mark.postgres
-async def test_with_the_real_local_model(browser: Browser, postgres_url: str, schema: str) -> None:
+async def test_with_the_real_local_model(
+    browser: Browser, postgres_url: str, empty_schema: str
+) -> None:
     """Out of the box: a real model writes, and what it wrote is there after a reload."""
     model = LocalModel.start()
     settings = {
         "DATABASE_URL": postgres_url,
-        "DATABASE_SCHEMA": schema,
+        "DATABASE_SCHEMA": empty_schema,
         "OPENAI_BASE_URL": model.base_url,
         "OPENAI_MODEL": model.model,
         "LLM_MAX_TOKENS": "24",

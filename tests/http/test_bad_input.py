@@ -335,7 +335,6 @@ SOUP = st.lists(
 ).map(b"".join)
 
 
-@pytest.mark.timeout(400)  # a whole service for each
 @given(body=SOUP)
 @example(body=b'{"message":"x","message":"\\"}')
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

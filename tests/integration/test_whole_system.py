@@ -35,11 +35,13 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest.fixture
-async def service(postgres_url: str, schema: str, provider: Provider) -> AsyncIterator[Service]:
+async def service(
+    postgres_url: str, empty_schema: str, provider: Provider
+) -> AsyncIterator[Service]:
     """Give a running service with a pool of two and a short limit for silence."""
     async with serving(
         DATABASE_URL=postgres_url,
-        DATABASE_SCHEMA=schema,
+        DATABASE_SCHEMA=empty_schema,
         DATABASE_POOL_SIZE="2",
         OPENAI_BASE_URL=provider.base_url,
         OPENAI_MODEL="test-model",
@@ -113,11 +115,11 @@ async def test_failing_provider(service: Service, provider: Provider) -> None:
     assert [message["position"] for message in page["items"]] == list(range(1, len(said) + 1))
 
 
-async def test_provider_that_is_not_there(postgres_url: str, schema: str) -> None:
+async def test_provider_that_is_not_there(postgres_url: str, empty_schema: str) -> None:
     """A provider nobody listens at is 502 llm_unavailable, after the allowed attempts."""
     async with serving(
         DATABASE_URL=postgres_url,
-        DATABASE_SCHEMA=schema,
+        DATABASE_SCHEMA=empty_schema,
         OPENAI_BASE_URL="http://127.0.0.1:1/v1",
     ) as service:
         status, problem = await service.ask("hello")
@@ -127,11 +129,13 @@ async def test_provider_that_is_not_there(postgres_url: str, schema: str) -> Non
         assert [attempt["outcome"] for attempt in turn["attempts"]] == ["failed", "failed"]
 
 
-async def test_restart_finds_everything(postgres_url: str, schema: str, provider: Provider) -> None:
+async def test_restart_finds_everything(
+    postgres_url: str, empty_schema: str, provider: Provider
+) -> None:
     """G1: after a restart a conversation is there, passage and order, and goes on."""
     settings = {
         "DATABASE_URL": postgres_url,
-        "DATABASE_SCHEMA": schema,
+        "DATABASE_SCHEMA": empty_schema,
         "OPENAI_BASE_URL": provider.base_url,
     }
     async with serving(**settings) as service:
@@ -173,12 +177,12 @@ async def test_reader_who_leaves_loses_nothing(service: Service, provider: Provi
 
 
 async def test_one_key_in_two_processes(
-    service: Service, postgres_url: str, schema: str, provider: Provider
+    service: Service, postgres_url: str, empty_schema: str, provider: Provider
 ) -> None:
     """G2: one key, forty posts at once over two processes: one turn, one call, equal replies."""
     provider.default(lambda request: say.answer_as_asked(request, "Once.", delay_seconds=0.3))
     async with serving(
-        DATABASE_URL=postgres_url, DATABASE_SCHEMA=schema, OPENAI_BASE_URL=provider.base_url
+        DATABASE_URL=postgres_url, DATABASE_SCHEMA=empty_schema, OPENAI_BASE_URL=provider.base_url
     ) as other:
         provider.requests.clear()
         posts = [

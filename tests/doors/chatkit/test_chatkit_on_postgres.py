@@ -37,11 +37,11 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest.fixture
-async def place(postgres_url: str, schema: str, provider: Provider) -> AsyncIterator[Place]:
+async def place(postgres_url: str, empty_schema: str, provider: Provider) -> AsyncIterator[Place]:
     """Give the service."""
     async with serving(
         DATABASE_URL=postgres_url,
-        DATABASE_SCHEMA=schema,
+        DATABASE_SCHEMA=empty_schema,
         OPENAI_BASE_URL=provider.base_url,
         LLM_MAX_ATTEMPTS="1",
     ) as service:

@@ -35,9 +35,11 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @asynccontextmanager
-async def two(postgres_url: str, schema: str, provider: Provider) -> AsyncIterator[list[Service]]:
+async def two(
+    postgres_url: str, empty_schema: str, provider: Provider
+) -> AsyncIterator[list[Service]]:
     """Run two processes on the same tables."""
-    settings = settings_for(postgres_url, schema, provider) | {"OVERLOAD_LAG_SECONDS": "0"}
+    settings = settings_for(postgres_url, empty_schema, provider) | {"OVERLOAD_LAG_SECONDS": "0"}
     async with serving(0.0, **settings) as one, serving(0.0, **settings) as other:
         yield [one, other]
 
