@@ -32,7 +32,7 @@ async def browser() -> AsyncIterator[Browser]:
     """Give a running Chromium, or skip where there is none."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        pytest.skip("there is no Chromium here; on Debian and Ubuntu: apt install chromium")
+        pytest.skip("needs a Chromium: Debian's package chromium, see .ci/run")
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield started

@@ -141,7 +141,7 @@ def test_tests_pass(import_path: list[Path], tmp_path: Path) -> None:
 def test_shell_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The commands of a document work on what `make run` starts, and print what is shown."""
     if shutil.which("curl") is None:
-        pytest.skip("curl is not on this machine")
+        pytest.skip("the commands of the documents call curl, which is not installed here")
     blocks = [block for block in read(name).blocks if running.is_shell(block)]
     blocks = with_service(blocks, request)
     environment = environment_for(blocks, request)

@@ -65,7 +65,7 @@ def command_for(language: str, address: str, folder: Path) -> list[str]:
         return [sys.executable, "-I", "-W", "error", str(file)]
     node = shutil.which("node")
     if node is None:
-        pytest.skip("Node.js is not on this machine")
+        pytest.skip("a reader in JavaScript runs on Node.js, which is not installed here")
     file = folder / "reader.mjs"
     file.write_text(text + IN_JAVASCRIPT, "utf-8")
     return [node, str(file)]

@@ -75,7 +75,7 @@ def test_misuse(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err.startswith("usage: python -m app")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="no process ends by SIGINT on Windows")
 def test_an_interrupt_during_the_imports(tmp_path: Path) -> None:
     """Ctrl-C while the imports run ends the process without a word."""
     (tmp_path / "sitecustomize.py").write_text(INTERRUPT_AN_IMPORT)

@@ -43,7 +43,7 @@ from tests.provider import Provider
 
 pytestmark = pytest.mark.postgres
 
-NO_DISK = "needs to mount a file system in memory: run as root, with the right to mount"
+NO_DISK = "a full disk is a small file system in memory: needs root, and the right to mount"
 _numbers = itertools.count(1)
 
 

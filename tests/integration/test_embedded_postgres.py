@@ -27,7 +27,9 @@ from adapters.embedded import EmbeddedPostgres, EmbeddedUnavailable
 pytestmark = pytest.mark.postgres
 
 ROOT = Path(__file__).parents[2]
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about a start by root")
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="what root does differently only root can do"
+)
 
 USER_PROCESS = """
 import sys

@@ -31,7 +31,9 @@ from tests.provider import Provider
 
 pytestmark = [
     pytest.mark.postgres,
-    pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed (apt install nginx-light)"),
+    pytest.mark.skipif(
+        PROGRAM is None, reason="needs nginx: Debian's package nginx-light, see .ci/run"
+    ),
 ]
 
 CHATTERS = 6

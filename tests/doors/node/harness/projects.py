@@ -68,10 +68,10 @@ def node() -> str:
     """Return the command that runs Node.js, or skip the test that needs it."""
     found = shutil.which("node")
     if found is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not on this machine")
+        pytest.skip("the client is JavaScript: it needs node and npm, not both installed here")
     version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
     if int(version.stdout.strip().lstrip("v").split(".")[0]) < LOWEST_NODE:
-        pytest.skip(f"node is older than {LOWEST_NODE} on this machine")
+        pytest.skip(f"the client needs Node.js {LOWEST_NODE} or newer; the one here is older")
     return found
 
 
