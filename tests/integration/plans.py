@@ -55,6 +55,10 @@ GROWS = {"SESSIONS_OF_TURN", "ERASE", "SUPERSEDE"}
 """With what they are about: all turns, all of a session, all after a turn."""
 MOST_ROWS = 200
 """What any other statement may look at."""
+PAGE_ROWS = 20
+"""What any of them may sort: the rows it returns, never rows to find them among."""
+SORTS = {"ABANDONED"}
+"""For the sweep: all that is abandoned just now, which no history makes more."""
 
 _ADMITS = {"OPEN_SESSION", "CONTINUE_SESSION", "EARLIER_TURN"}
 _AFTER_THE_END = {"CONTINUE_SESSION", "KEEP_PART"}
@@ -78,7 +82,7 @@ def prepared(name: str, ref: TurnRef, schema: str) -> tuple[str, list[object]]:
     given |= values.place_values([place_in(ref)])
     given |= values.beat_values([Beat(ref, 10**6, "text", "digest")], 60.0)
     given |= {"numbers": [ref.number], "message_id": ref.turn_id, "body": "{}"}
-    given |= {"limit": 20, "place": 10_000, "updated_at": NOW, "after_id": ref.session_id}
+    given |= {"limit": PAGE_ROWS, "place": 10_000, "updated_at": NOW, "after_id": ref.session_id}
     given |= {"question_position": 2 * ref.number - 1}
     given |= {"client_id": "question 7", "rating": "down", "comment": "Too long."}
     statement = Statement(STATEMENTS[name], schema)
@@ -129,6 +133,14 @@ def rows_looked_at(node: Node) -> float:
         return 0
     removed = sum(count for what, count in node.items() if what.startswith("Rows Removed"))
     return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def rows_sorted(node: Node) -> float:
+    """Return how many rows a node of a plan takes in to sort them."""
+    if "Sort" not in node["Node Type"]:
+        return 0
+    taken = [each for each in node["Plans"] if each["Parent Relationship"] == "Outer"]
+    return float(sum(each["Actual Rows"] * each["Actual Loops"] for each in taken))
 
 
 def _literal(value: object) -> str:
