@@ -81,6 +81,7 @@ async def test_the_keyboard_stays_where_one_sees_it(chat: Chat) -> None:
     """
     await chat.ask("Hello")
     await chat.hear("You asked: Hello")
+    await expect(chat.button("Good answer")).to_be_visible()  # Once it was read as it is stored.
     covers = chat.page.viewport_size is not None and chat.page.viewport_size["width"] <= 480
     modal = await chat.panel.first.get_attribute("aria-modal")
     assert modal == ("true" if covers else None)

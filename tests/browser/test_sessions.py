@@ -87,22 +87,73 @@ async def test_deleting(chat: Chat) -> None:
     await expect(chat.button("Delete Legs")).to_have_count(0)
 
 
-async def test_a_conversation_deleted_elsewhere(visitor: Visitor, chat: Chat) -> None:
-    """What another tab deletes is forgotten here; what was being typed is kept."""
+@pytest.mark.parametrize("hears", [True, False])
+async def test_a_conversation_deleted_elsewhere(
+    visitor: Visitor, chat: Chat, *, hears: bool
+) -> None:
+    """What another tab deletes is forgotten here; what was being typed is kept.
+
+    Also where this tab was put away by the browser before it could hear of that.
+    """
     visitor.forgive("Failed to load resource: ")
     await begin(chat, "Legs")
     other = await visitor.tab()
     await other.hear("You asked: Legs")
     await chat.question.fill("half a thou")
+    if not hears:
+        await chat.page.route("**/messages?**", lambda _: None)
     await other.list_sessions()
     await other.button("Delete Legs").click()
     await other.button("Delete", within=other.sessions).click()
     await expect(other.questions).to_have_count(0)
+    if hears:
+        await expect(chat.questions).to_have_count(0)
     await chat.reload()
+    await chat.page.unroute_all()
     await expect(chat.questions).to_have_count(0)
     await expect(chat.question).to_have_value("half a thou")
+    await expect(other.question).to_have_value("")
     await chat.ask("Arms")
     await chat.hear("You asked: Arms")
+
+
+async def test_two_tabs_each_with_its_own(visitor: Visitor, chat: Chat) -> None:
+    """A tab comes back to what it showed and to what was typed in it, whatever another one did."""
+    await begin(chat, "Legs")
+    other = await visitor.tab()
+    await other.hear("You asked: Legs")
+    await chat.question.fill("about legs")
+    await other.question.fill("more legs")
+    await other.button("New conversation").click()
+    await other.ask("Arms")
+    await other.hear("You asked: Arms")
+    await chat.reload()
+    await chat.hear("You asked: Legs")
+    await expect(chat.question).to_have_value("about legs")
+    await other.reload()
+    await other.hear("You asked: Arms")
+    await expect(other.question).to_have_value("")
+    await other.list_sessions()
+    await other.session("Legs").click()
+    await expect(other.question).to_have_value("more legs")
+
+
+async def test_a_tab_goes_on_with_what_the_last_one_did(visitor: Visitor, chat: Chat) -> None:
+    """What was typed in a tab that is gone is there in the next one, until it was sent anywhere."""
+    await begin(chat, "Legs")
+    await chat.question.fill("half a thought")
+    other = await visitor.tab()
+    await expect(other.question).to_have_value("half a thought")
+    await chat.button("Send").click()
+    await chat.hear("You asked: half a thought")
+    await other.hear("You asked: half a thought")
+    await other.reload()
+    await other.hear("You asked: half a thought")
+    await expect(other.question).to_have_value("")
+    await other.question.fill("typed here")
+    await other.page.close()
+    last = await visitor.tab()
+    await expect(last.question).to_have_value("typed here")
 
 
 async def test_two_people_see_nothing_of_each_other(
@@ -123,7 +174,8 @@ async def test_two_people_see_nothing_of_each_other(
         key = "chatcore.session"
         await other.page.evaluate("([k, v]) => localStorage.setItem(k, v)", [key, mine[key]])
         somebody.forgive("Failed to load resource: ")
-        await other.reload()
+        other = await somebody.tab()
+        await expect(other.alert).to_be_visible()
         await expect(other.questions).to_have_count(0)
         await expect(other.page.locator("body")).not_to_contain_text("My secret")
         theirs = await other.page.evaluate("() => localStorage['chatcore.visitor']")

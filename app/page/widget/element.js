@@ -61,11 +61,11 @@ export class ChatElement extends HTMLElement {
 
   _build() {
     const store = createStore(INITIAL, TRANSITIONS);
-    const storage = openStorage();
+    const storage = openStorage("localStorage");
     const means = {
       options: this._options,
       store,
-      keep: new Keep(storage),
+      keep: new Keep(storage, openStorage("sessionStorage")),
       live: new LiveReply(),
       api: new Api(this._options.api, visitorToken(storage)),
       connection: new Connection((state) => store.dispatch("connected", state)),

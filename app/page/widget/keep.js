@@ -1,9 +1,10 @@
 // keep.js: what must survive a reload: the last open session, what was typed in each, and questions
 // that are on their way.
 //
-// A record is {draft, quote, draftKey, outbox, editing}; see state.js. Tabs share what is typed: the
-// last to type is remembered. A question on its way, the outbox, is no tab's to overwrite: it lies
-// under its own key as {sessionId, sentAt, question}, and goes when a tab that knows it says so.
+// A record is {draft, quote, draftKey, outbox, editing}; see state.js. Each tab comes back to what it
+// showed and to what was typed in it, whatever others do meanwhile; a new tab goes on with what the
+// last one did. A question on its way, the outbox, is no tab's to overwrite: it lies under its own
+// key as {sessionId, sentAt, question}, and goes when a tab that knows it says so.
 
 const SESSION = "chatcore.session";
 const TYPED = "chatcore.kept.";
@@ -11,17 +12,20 @@ const SENT = "chatcore.sent.";
 const NOTHING = { draft: "", quote: null, draftKey: null, outbox: null, editing: null };
 
 export class Keep {
-  constructor(storage) {
+  /** @param storage of all tabs. @param tab of this one. */
+  constructor(storage, tab) {
     this._storage = storage;
+    this._tab = tab;
     this._known = new Map(); // of each session the key of the question that this tab sends
   }
 
   /** Return the id of the session that was open last, or null. */
   lastSession() {
-    return this._storage.get(SESSION);
+    return this._get(SESSION) || null;
   }
 
   rememberSession(sessionId) {
+    this._tab.set(SESSION, sessionId ?? ""); // Not to be asked of others: it has not begun here.
     if (sessionId) this._storage.set(SESSION, sessionId);
     else this._storage.remove(SESSION);
   }
@@ -37,16 +41,17 @@ export class Keep {
 
   /** Return the record of a session without what is on its way. */
   typed(sessionId) {
-    return { ...NOTHING, ...this._parsed(nameOf(sessionId)) };
+    return { ...NOTHING, ...parsed(this._get(nameOf(sessionId))) };
   }
 
   write(sessionId, { draft, quote, draftKey, outbox, editing } = NOTHING) {
     this._keepSent(sessionId, outbox);
-    if (draft || quote || editing) {
-      const record = { draft, quote, draftKey, editing };
-      this._storage.set(nameOf(sessionId), JSON.stringify(record));
-    } else {
-      this._storage.remove(nameOf(sessionId));
+    const name = nameOf(sessionId);
+    const record = JSON.stringify({ draft, quote, draftKey, editing });
+    if (record === this._get(name)) return; // Shown here; whoever typed it may send it meanwhile.
+    for (const storage of [this._tab, this._storage]) {
+      if (draft || quote || editing) storage.set(name, record);
+      else storage.remove(name);
     }
   }
 
@@ -85,18 +90,23 @@ export class Keep {
   _sentTo(sessionId) {
     return this._storage
       .names(SENT)
-      .map((name) => this._parsed(name))
+      .map((name) => parsed(this._storage.get(name)))
       .filter((entry) => entry?.question && entry.sessionId === sessionId)
       .sort((one, other) => one.sentAt - other.sentAt)
       .map((entry) => entry.question);
   }
 
-  _parsed(name) {
-    try {
-      return JSON.parse(this._storage.get(name));
-    } catch {
-      return null;
-    }
+  /** Return what this tab remembers, or else what the last one to remember did. */
+  _get(name) {
+    return this._tab.get(name) ?? this._storage.get(name);
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

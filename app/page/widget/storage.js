@@ -1,43 +1,48 @@
 // storage.js: what the browser keeps for us; where it keeps nothing, memory does until the page goes.
 
-/** Return localStorage, or what behaves like it where that is not allowed. */
-export function openStorage() {
+/** Return an area of the browser's, or what behaves like it where that is not allowed.
+ *
+ * @param {"localStorage"|"sessionStorage"} name Of all tabs, or of this one: that outlives a reload.
+ */
+export function openStorage(name) {
   const memory = new Map();
   const inMemory = {
-    get: (name) => memory.get(name) ?? null,
-    set: (name, value) => memory.set(name, value),
-    remove: (name) => memory.delete(name),
-    names: (prefix) => [...memory.keys()].filter((name) => name.startsWith(prefix)),
+    get: (key) => memory.get(key) ?? null,
+    set: (key, value) => memory.set(key, value),
+    remove: (key) => memory.delete(key),
+    names: (prefix) => [...memory.keys()].filter((key) => key.startsWith(prefix)),
   };
-  return isAllowed() ? overLocalStorage(inMemory) : inMemory;
+  const area = areaOf(name);
+  return area ? over(area, inMemory) : inMemory;
 }
 
-function isAllowed() {
+function areaOf(name) {
   try {
-    localStorage.getItem("chatcore.probe"); // What is full can still be read.
-    return true;
+    const area = globalThis[name];
+    area.getItem("chatcore.probe"); // What is full can still be read.
+    return area;
   } catch {
-    return false;
+    return null;
   }
 }
 
-function overLocalStorage(inMemory) {
+function over(area, inMemory) {
   return {
-    get: (name) => inMemory.get(name) ?? localStorage.getItem(name),
-    set(name, value) {
+    get: (key) => inMemory.get(key) ?? area.getItem(key),
+    set(key, value) {
       try {
-        localStorage.setItem(name, value);
-        inMemory.remove(name);
+        area.setItem(key, value);
+        inMemory.remove(key);
       } catch {
-        inMemory.set(name, value); // The quota is used up.
+        inMemory.set(key, value); // The quota is used up.
       }
     },
-    remove(name) {
-      inMemory.remove(name);
-      localStorage.removeItem(name);
+    remove(key) {
+      inMemory.remove(key);
+      area.removeItem(key);
     },
     names(prefix) {
-      const kept = Object.keys(localStorage).filter((name) => name.startsWith(prefix));
+      const kept = Object.keys(area).filter((key) => key.startsWith(prefix));
       return [...new Set([...inMemory.names(prefix), ...kept])];
     },
   };
