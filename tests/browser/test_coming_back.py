@@ -159,12 +159,14 @@ async def test_an_answer_that_starts_over(browser: Browser) -> None:
             await chat.hear("right from the start")
 
 
-async def test_without_storage(visitor: Visitor, site: Site) -> None:
+@pytest.mark.parametrize("forbidden", [("localStorage",), ("localStorage", "sessionStorage")])
+async def test_without_storage(visitor: Visitor, site: Site, forbidden: tuple[str, ...]) -> None:
     """A browser that keeps nothing can chat all the same, as long as the page is open."""
     page = await visitor.context.new_page()
-    await page.add_init_script(
-        "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
-    )
+    for name in forbidden:
+        await page.add_init_script(
+            f"Object.defineProperty(window, '{name}', {{get() {{ throw new DOMException('no') }}}})"
+        )
     await page.goto(site.address)
     chat = Chat(page)
     await chat.open()
@@ -172,3 +174,7 @@ async def test_without_storage(visitor: Visitor, site: Site) -> None:
         await chat.ask(text)
         await chat.hear(f"You asked: {text}")
     await expect(chat.questions).to_have_count(2)
+    await chat.reload()
+    await expect(chat.questions).to_have_count(0 if "sessionStorage" in forbidden else 2)
+    await chat.ask("three")
+    await chat.hear("You asked: three")

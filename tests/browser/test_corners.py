@@ -60,6 +60,23 @@ async def test_a_full_storage(chat: Chat) -> None:
     await expect(chat.questions).to_have_count(2)
 
 
+async def test_a_storage_that_was_full_before(visitor: Visitor) -> None:
+    """Where a site has used up what there is to keep things in, a reload finds the conversation."""
+    page = await visitor.context.new_page()
+    await page.add_init_script(f"({FILL})()")
+    await page.goto(visitor.address)
+    chat = Chat(page)
+    await chat.open()
+    await chat.ask("Remember me")
+    await chat.hear("You asked: Remember me")
+    assert await chat.page.evaluate("() => localStorage['chatcore.visitor'] ?? null") is None
+    await chat.reload()
+    await chat.hear("You asked: Remember me")
+    await chat.ask("And me")
+    await chat.hear("You asked: And me")
+    await expect(chat.questions).to_have_count(2)
+
+
 async def test_a_question_that_is_taken_back(visitor: Visitor, chat: Chat, site: Site) -> None:
     """G2: taken back before it got through, it is not sent, and the one sent instead is."""
     visitor.forgive(NETWORK)

@@ -61,13 +61,13 @@ export class ChatElement extends HTMLElement {
 
   _build() {
     const store = createStore(INITIAL, TRANSITIONS);
-    const storage = openStorage("localStorage");
+    const [storage, tab] = ["localStorage", "sessionStorage"].map(openStorage);
     const means = {
       options: this._options,
       store,
-      keep: new Keep(storage, openStorage("sessionStorage")),
+      keep: new Keep(storage, tab),
       live: new LiveReply(),
-      api: new Api(this._options.api, visitorToken(storage)),
+      api: new Api(this._options.api, visitorToken(storage, tab)),
       connection: new Connection((state) => store.dispatch("connected", state)),
       tabs: joinTabs((news) => this._heard(news)),
       openSession: (sessionId) => this._show(sessionId),

@@ -3,12 +3,14 @@
 const VISITOR = "chatcore.visitor";
 const TOKEN = /^visitor-[A-Za-z0-9_-]{43}$/;
 
-/** Return this visitor's token; the first time it is made, from 32 random bytes. */
-export function visitorToken(storage) {
-  const kept = storage.get(VISITOR);
-  if (kept && TOKEN.test(kept)) return kept;
-  const token = `visitor-${base64url(randomBytes(32))}`;
-  storage.set(VISITOR, token);
+/** Return this visitor's token; the first time it is made, from 32 random bytes.
+ *
+ * The tab keeps it too: where the storage of all tabs is full or forbidden, a reload still finds it.
+ */
+export function visitorToken(storage, tab) {
+  const kept = [storage.get(VISITOR), tab.get(VISITOR)].find((one) => TOKEN.test(one));
+  const token = kept ?? `visitor-${base64url(randomBytes(32))}`;
+  for (const one of [storage, tab]) one.set(VISITOR, token);
   return token;
 }
 
