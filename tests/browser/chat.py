@@ -65,6 +65,14 @@ class Chat:
         await self.page.reload()
         await self.open()
 
+    async def leave(self) -> None:
+        """Close the tab; by then nothing of the chat runs in it any more.
+
+        A tab that is merely closed goes on for a moment, and sends what the network lets it send.
+        """
+        await self.page.goto("about:blank")
+        await self.page.close()
+
     def session(self, title: str) -> Locator:
         """Return the button that opens a conversation."""
         return self.sessions.get_by_role("button", name=title, exact=True)

@@ -151,7 +151,7 @@ async def test_a_tab_goes_on_with_what_the_last_one_did(visitor: Visitor, chat: 
     await other.hear("You asked: half a thought")
     await expect(other.question).to_have_value("")
     await other.question.fill("typed here")
-    await other.page.close()
+    await other.leave()
     last = await visitor.tab()
     await expect(last.question).to_have_value("typed here")
 
