@@ -189,7 +189,8 @@ export class ChatElement extends HTMLElement {
   }
 
   _heard({ type, sessionId }) {
-    const { store, conversation, sessions } = this._means;
+    const { store, conversation, sessions, keep } = this._means;
+    if (type === "erased") keep.erasedElsewhere(sessionId);
     if (!this._isStarted) return;
     if (store.state.sessions.isRead) sessions.read();
     if (sessionId === store.state.sessionId && type !== "renamed") conversation.lookAgain();

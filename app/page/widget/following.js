@@ -49,7 +49,7 @@ export class Following {
   fail(error, retry) {
     if (!(error instanceof Problem)) throw error;
     const alert = { text: wordsOf(error), code: error.code, retry };
-    if (GONE.has(error.code)) this._lose(alert);
+    if (GONE.has(error.code)) this._lose({ ...alert, retry: null });
     else this.store.dispatch("alerted", alert);
   }
 
@@ -169,7 +169,6 @@ export class Following {
 
   _lose(alert) {
     this.keep.leave(this.store.state.sessionId);
-    this.keep.rememberSession(null);
     this.store.dispatch("sessionLost", { alert, record: this.keep.typed(null) });
   }
 }

@@ -17,6 +17,7 @@ export class Keep {
     this._storage = storage;
     this._tab = tab;
     this._known = new Map(); // of each session the key of the question that this tab sends
+    this._shown = new Map(); // of each session what is typed, as this tab shows it
   }
 
   /** Return the id of the session that was open last, or null. */
@@ -41,40 +42,58 @@ export class Keep {
 
   /** Return the record of a session without what is on its way. */
   typed(sessionId) {
-    return { ...NOTHING, ...parsed(this._get(nameOf(sessionId))) };
+    const name = nameOf(sessionId);
+    const record = { ...NOTHING, ...parsed(this._get(name)) };
+    this._shown.set(name, typedIn(record));
+    if (isEmpty(record)) this._tab.set(name, ""); // What others type there is not to appear here.
+    return record;
   }
 
-  write(sessionId, { draft, quote, draftKey, outbox, editing } = NOTHING) {
-    this._keepSent(sessionId, outbox);
+  write(sessionId, state = NOTHING) {
+    this._keepSent(sessionId, state.outbox);
     const name = nameOf(sessionId);
-    const record = JSON.stringify({ draft, quote, draftKey, editing });
-    if (record === this._get(name)) return; // Shown here; whoever typed it may send it meanwhile.
-    for (const storage of [this._tab, this._storage]) {
-      if (draft || quote || editing) storage.set(name, record);
-      else storage.remove(name);
-    }
+    const record = typedIn(state);
+    if (record === this._shown.get(name)) return; // Not typed here: it may be out of date.
+    this._shown.set(name, record);
+    this._tab.set(name, isEmpty(state) ? "" : record);
+    if (isEmpty(state)) this._storage.remove(name);
+    else this._storage.set(name, record);
   }
 
   /** Nothing is left of a session. */
   erase(sessionId) {
-    this.write(sessionId);
-    for (const { key } of this._sentTo(sessionId)) this._storage.remove(SENT + key);
+    this._forget(sessionId);
+    for (const { key } of this._sentTo(sessionId)) this._removeSent(key);
+  }
+
+  /** A session is gone that another tab erased: nothing is left here, but where it is shown. */
+  erasedElsewhere(sessionId) {
+    if (sessionId !== this.lastSession()) this._tab.remove(nameOf(sessionId));
   }
 
   /** A session is gone: what other tabs could not send there waits to be the beginning of another. */
   leave(sessionId) {
-    this.write(sessionId);
     if (sessionId === null) return;
+    this._forget(sessionId);
+    this._tab.set(SESSION, "");
+    if (this._storage.get(SESSION) === sessionId) this._storage.remove(SESSION);
     for (const question of this._sentTo(sessionId)) {
-      if (question.kind === "regenerate") this._storage.remove(SENT + question.key);
+      if (question.kind === "regenerate") this._removeSent(question.key);
       else this._put(null, { ...question, kind: "ask", sessionId: null, messageId: null });
     }
+  }
+
+  _forget(sessionId) {
+    this._keepSent(sessionId, null);
+    const name = nameOf(sessionId);
+    this._shown.delete(name);
+    for (const storage of [this._tab, this._storage]) storage.remove(name);
   }
 
   _keepSent(sessionId, outbox) {
     const known = this._known.get(sessionId);
     if (known === outbox?.key) return; // Another tab may have found that it was taken.
-    if (known) this._storage.remove(SENT + known);
+    if (known) this._removeSent(known);
     this._known.delete(sessionId);
     if (!outbox) return;
     this._known.set(sessionId, outbox.key);
@@ -83,14 +102,19 @@ export class Keep {
 
   _put(sessionId, question) {
     const entry = { sessionId, sentAt: Date.now(), question };
-    this._storage.set(SENT + question.key, JSON.stringify(entry));
+    const [name, value] = [SENT + question.key, JSON.stringify(entry)];
+    if (!this._storage.set(name, value)) this._tab.set(name, value);
+  }
+
+  _removeSent(key) {
+    for (const storage of [this._tab, this._storage]) storage.remove(SENT + key);
   }
 
   /** Return the questions on their way to a session, the oldest first. */
   _sentTo(sessionId) {
-    return this._storage
-      .names(SENT)
-      .map((name) => parsed(this._storage.get(name)))
+    const names = [this._storage, this._tab].flatMap((storage) => storage.names(SENT));
+    return [...new Set(names)]
+      .map((name) => parsed(this._get(name)))
       .filter((entry) => entry?.question && entry.sessionId === sessionId)
       .sort((one, other) => one.sentAt - other.sentAt)
       .map((entry) => entry.question);
@@ -100,6 +124,14 @@ export class Keep {
   _get(name) {
     return this._tab.get(name) ?? this._storage.get(name);
   }
+}
+
+function isEmpty(record) {
+  return typedIn(record) === typedIn(NOTHING);
+}
+
+function typedIn({ draft, quote, draftKey, editing }) {
+  return JSON.stringify({ draft, quote, draftKey, editing });
 }
 
 function parsed(text) {

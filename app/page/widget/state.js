@@ -146,7 +146,8 @@ const turns = {
   /** The session is gone; what was typed goes to the next one, where `record` waits already. */
   sessionLost: (state, { alert, record }) => {
     const [ours, theirs] = [inComposer(state), inComposer(record)];
-    const isMixed = ours.draft.trim() !== "" && theirs.draft.trim() !== "";
+    const drafts = new Set([ours, theirs].map(({ draft }) => draft.trim()).filter(Boolean));
+    const isMixed = drafts.size === 2; // What two tabs show alike is put there once.
     return {
       ...NO_CONVERSATION,
       draft: isMixed ? `${ours.draft}\n\n${theirs.draft}` : ours.draft || theirs.draft,

@@ -2,13 +2,17 @@
 
 /** Return an area of the browser's, or what behaves like it where that is not allowed.
  *
+ * `set` returns whether the value will outlive the page.
  * @param {"localStorage"|"sessionStorage"} name Of all tabs, or of this one: that outlives a reload.
  */
 export function openStorage(name) {
   const memory = new Map();
   const inMemory = {
     get: (key) => memory.get(key) ?? null,
-    set: (key, value) => memory.set(key, value),
+    set(key, value) {
+      memory.set(key, value);
+      return false;
+    },
     remove: (key) => memory.delete(key),
     names: (prefix) => [...memory.keys()].filter((key) => key.startsWith(prefix)),
   };
@@ -33,8 +37,10 @@ function over(area, inMemory) {
       try {
         area.setItem(key, value);
         inMemory.remove(key);
+        return true;
       } catch {
-        inMemory.set(key, value); // The quota is used up.
+        area.removeItem(key); // The quota is used up; what is out of date helps nobody.
+        return inMemory.set(key, value);
       }
     },
     remove(key) {
