@@ -60,6 +60,13 @@ class Chat:
             await self.button("Conversations").click()
         await expect(self.sessions).to_be_visible()
 
+    async def erase(self, title: str) -> None:
+        """Delete a conversation, in the list."""
+        await self.list_sessions()
+        await self.button(f"Delete {title}").click()
+        await self.button("Delete", within=self.sessions).click()
+        await expect(self.session(title)).to_have_count(0)
+
     async def reload(self) -> None:
         """Load the page again, and have the panel open."""
         await self.page.reload()
@@ -91,3 +98,13 @@ class Chat:
             selector,
         )
         return await self.page.locator(selector).first.inner_text()
+
+
+async def begin(chat: Chat, *titles: str) -> None:
+    """Begin a conversation with each of these questions."""
+    for number, title in enumerate(titles):
+        if number:
+            await chat.button("New conversation").click()
+            await expect(chat.questions).to_have_count(0)
+        await chat.ask(title)
+        await chat.hear(f"You asked: {title}")

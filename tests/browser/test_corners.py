@@ -15,15 +15,9 @@ from playwright.async_api import Request, Route, expect
 
 from tests.browser.chat import PASSAGE, Chat
 from tests.browser.site import Site
-from tests.browser.visitor import NETWORK, Visitor
+from tests.browser.visitor import CALLS, FILL, NETWORK, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-CALLS = re.compile(r"//[^/]+/(chat|sessions)(/|\?|$)")
-FILL = """() => {
-    for (let size = 1 << 20, count = 0; size >= 1; size >>= 1)
-        try { for (;;) localStorage.setItem(`fill${count++}`, 'x'.repeat(size)) } catch {}
-}"""
 
 
 async def credentials(chat: Chat) -> tuple[dict[str, str], str]:

@@ -8,21 +8,11 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.chat import Chat
+from tests.browser.chat import Chat, begin
 from tests.browser.site import Site
 from tests.browser.visitor import Visitor, visiting
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-
-async def begin(chat: Chat, *titles: str) -> None:
-    """Begin a conversation with each of these questions."""
-    for number, title in enumerate(titles):
-        if number:
-            await chat.button("New conversation").click()
-            await expect(chat.questions).to_have_count(0)
-        await chat.ask(title)
-        await chat.hear(f"You asked: {title}")
 
 
 async def test_several_conversations(chat: Chat) -> None:
@@ -75,10 +65,7 @@ async def test_deleting(chat: Chat) -> None:
     await chat.button("Keep").click()
     await expect(chat.session("Legs")).to_be_visible()
     for title in ("Legs", "Arms"):  # first another one, then the one that is open
-        await chat.list_sessions()
-        await chat.button(f"Delete {title}").click()
-        await chat.button("Delete", within=chat.sessions).click()
-        await expect(chat.session(title)).to_have_count(0)
+        await chat.erase(title)
     await expect(chat.questions).to_have_count(0)
     await chat.reload()
     await expect(chat.questions).to_have_count(0)
@@ -102,9 +89,7 @@ async def test_a_conversation_deleted_elsewhere(
     await chat.question.fill("half a thou")
     if not hears:
         await chat.page.route("**/messages?**", lambda _: None)
-    await other.list_sessions()
-    await other.button("Delete Legs").click()
-    await other.button("Delete", within=other.sessions).click()
+    await other.erase("Legs")
     await expect(other.questions).to_have_count(0)
     if hears:
         await expect(chat.questions).to_have_count(0)

@@ -8,22 +8,12 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.chat import Chat
-from tests.browser.test_corners import CALLS, FILL
-from tests.browser.test_sessions import begin
-from tests.browser.visitor import NETWORK, Visitor
+from tests.browser.chat import Chat, begin
+from tests.browser.visitor import CALLS, FILL, NETWORK, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 KEPT = "() => JSON.stringify([{...localStorage}, {...sessionStorage}])"
-
-
-async def erase(chat: Chat, title: str) -> None:
-    """Delete a conversation."""
-    await chat.list_sessions()
-    await chat.button(f"Delete {title}").click()
-    await chat.button("Delete", within=chat.sessions).click()
-    await expect(chat.session(title)).to_have_count(0)
 
 
 async def answer_again(chat: Chat) -> None:
@@ -141,7 +131,7 @@ async def test_nothing_is_left_of_what_is_deleted_elsewhere(visitor: Visitor, ch
     await other.session("Legs").click()
     await other.hear("You asked: Legs")
     assert "private words" in await chat.page.evaluate(KEPT)
-    await erase(other, "Legs")
+    await other.erase("Legs")
     await chat.page.wait_for_function(f"() => !({KEPT})().includes('private words')")
 
 
@@ -156,9 +146,8 @@ async def test_deleted_under_two_tabs(visitor: Visitor, chat: Chat) -> None:
     await third.hear("You asked: Legs")
     await third.button("New conversation").click()
     await expect(third.questions).to_have_count(0)
-    await third.ask("Arms")
-    await third.hear("You asked: Arms")
-    await erase(third, "Legs")
+    await begin(third, "Arms")
+    await third.erase("Legs")
     for tab in (chat, other):
         await expect(tab.alert).to_be_visible()
         await expect(tab.questions).to_have_count(0)

@@ -28,6 +28,13 @@ PHONE = {"width": 390, "height": 844}
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 NETWORK = "Failed to load resource: "
 """How browsers begin what they say about every answer that is no success; nobody can prevent it."""
+CALLS = re.compile(r"//[^/]+/(chat|sessions)(/|\?|$)")
+"""What the chat asks of the service, apart from its own files."""
+FILL = """() => {
+    for (let size = 1 << 20, count = 0; size >= 1; size >>= 1)
+        try { for (;;) localStorage.setItem(`fill${count++}`, 'x'.repeat(size)) } catch {}
+}"""
+"""Uses up what a site may keep for all of its tabs."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Versions of this project, earlier and later, served side by side.
 
-May import: standard library, adapters, aiohttp, pytest, tests.integration.
+May import: standard library, adapters, aiohttp, pytest, tests.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 
 from adapters.postgres.schema_version import head
+from tests.archives import unpack
 from tests.integration.served import ROOT, Done, Service, environment, until_ready
 
 HASTE = {"lease_seconds": 3.0, "pulse_seconds": 0.1, "sweep_seconds": 0.3}
@@ -86,7 +87,7 @@ class Version:
             return where
         if self.commit:
             with tarfile.open(fileobj=io.BytesIO(_archive(self.commit))) as packed:
-                packed.extractall(where, filter="data")
+                unpack(packed, where, packed.getmembers())
         elif self.is_next:
             for name in _PROGRAM:
                 shutil.copytree(ROOT / name, where / name)

@@ -103,7 +103,8 @@ export class Keep {
   _put(sessionId, question) {
     const entry = { sessionId, sentAt: Date.now(), question };
     const [name, value] = [SENT + question.key, JSON.stringify(entry)];
-    if (!this._storage.set(name, value)) this._tab.set(name, value);
+    if (this._storage.set(name, value)) this._tab.remove(name);
+    else this._tab.set(name, value);
   }
 
   _removeSent(key) {
@@ -126,8 +127,8 @@ export class Keep {
   }
 }
 
-function isEmpty(record) {
-  return typedIn(record) === typedIn(NOTHING);
+function isEmpty({ draft, quote, editing }) {
+  return !(draft || quote || editing);
 }
 
 function typedIn({ draft, quote, draftKey, editing }) {

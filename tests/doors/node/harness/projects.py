@@ -16,12 +16,14 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.architecture.source_tree import ROOT
+from tests.archives import unpack
 
 PROJECTS = ROOT / "tests" / "doors" / "node"
 PINS = ROOT / "requirements"
@@ -138,7 +140,7 @@ def integrity_of(archive: Path) -> str:
 
 def _unpack(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as opened:
-        opened.extractall(folder, members=_members_of(opened), filter="data")
+        unpack(opened, folder, _members_of(opened))
 
 
 def _members_of(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -146,4 +148,6 @@ def _members_of(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for member in opened.getmembers():
         _, _, inside = member.name.partition("/")
         if inside:
-            yield member.replace(name=inside, deep=False)
+            moved = copy(member)
+            moved.name = inside
+            yield moved
