@@ -201,10 +201,13 @@ def test_cpu_of_this_process() -> None:
     """Work that this process does is seen, and belongs to it and to the machine."""
     mine, all_ = machine.cpu_ms(os.getpid()), machine.busy_ms()
     give_up_at = time.monotonic() + 60
-    while machine.cpu_ms(os.getpid()) - mine < 100 and time.monotonic() < give_up_at:
+    used = seen = 0.0
+    # The kernel keeps the two accounts apart, and the machine's by sampling: it may lag behind.
+    while min(used, seen) < 100 and time.monotonic() < give_up_at:
         sum(range(100_000))
-    assert 100 <= machine.cpu_ms(os.getpid()) - mine < 1000
-    assert machine.busy_ms() - all_ >= 100
+        used, seen = machine.cpu_ms(os.getpid()) - mine, machine.busy_ms() - all_
+    assert 100 <= used < 1000
+    assert seen >= 100
     assert machine.parent_of(os.getpid()) == os.getppid()
     assert machine.rss_mib(os.getpid()) > 10
 
