@@ -66,6 +66,34 @@ async def on_postgresql():
 print(asyncio.run(on_postgresql() if url else talk(InMemoryChatRepository())))
 """
 
+# An author's own tests, of an adapter that loses the last piece before a failure.
+FORGETFUL = """
+import pytest
+
+from chatcore.adapters.memory import ScriptedLLM
+from chatcore.adapters.memory.llm import ScriptedAnswer
+from chatcore.testing.llm_contract import LLMContract, LLMRig
+
+class Rig(LLMRig):
+    def __init__(self):
+        self.llm = self.impatient_llm = ScriptedLLM()
+
+    def script(self, *answers):
+        for answer in answers:
+            self.llm.script(ScriptedAnswer((*answer.pieces[:-1], answer.failure("broken"))))
+
+    def received(self):
+        return ()
+
+    def open_calls(self):
+        return self.llm.running
+
+class TestForgetful(LLMContract):
+    @pytest.fixture
+    def rig(self):
+        return Rig()
+"""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -135,6 +163,22 @@ def test_contract_suites_travel(installed: Path) -> None:
         "from chatcore.testing.llm_contract import LLMContract"
     )
     run_isolated(installed, script, str(installed))
+
+
+def test_a_broken_promise_is_shown(installed: Path, tmp_path: Path) -> None:
+    """An author whose adapter fails sees the values, though the suite is not a file of theirs."""
+    (tmp_path / "test_forgetful.py").write_text(FORGETFUL)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import pytest; "
+        "chosen = ['-k', 'stream_fails_by_name and after and Rejected', sys.argv[2]]; "
+        "print('status', int(pytest.main(['-p', 'no:cacheprovider', *chosen])))"
+    )
+    printed = run_isolated(installed, script, str(installed), str(tmp_path))
+    assert "status 1" in printed
+    assert "AssertionError: assert 'some ' == 'some text'" in printed
 
 
 def run_stranger(installed: Path, url: str = "", schema: str = "") -> str:

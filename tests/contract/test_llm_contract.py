@@ -44,6 +44,7 @@ from tests.provider import (
 )
 
 STATUS = {LLMRateLimited: 429, LLMRejected: 401, LLMUnavailable: 503}
+IMPATIENCE_SECONDS = 2.0  # text that is said at once must come before it, on any machine
 
 
 class ScriptedRig(LLMRig):
@@ -80,7 +81,10 @@ class ProviderRig(LLMRig):
         self.provider = provider
         self.llm = OpenAILLM(api_key="test", base_url=provider.base_url, model="test")
         self.impatient_llm = OpenAILLM(
-            api_key="test", base_url=provider.base_url, model="test", timeout_seconds=0.2
+            api_key="test",
+            base_url=provider.base_url,
+            model="test",
+            timeout_seconds=IMPATIENCE_SECONDS,
         )
 
     def script(self, *answers: ModelAnswer) -> None:
