@@ -17,7 +17,7 @@ from app.http.protocol import HEAD_MAX_BYTES, BoundedProtocol
 from tests.http.door import Door
 from tests.http.sockets import Place, exchange, post, read_answer, serving
 
-SHORT_SECONDS = 0.2
+SHORT_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 PROBE = b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n"
 

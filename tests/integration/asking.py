@@ -15,8 +15,8 @@ from tests.provider import event
 
 KEY = "sk-test-0123456789"
 STOP = event({}, finish_reason="stop")
-LIMIT = 0.3
-"""Seconds of silence that the impatient adapter bears."""
+LIMIT = 1.0
+"""Seconds of silence that the impatient adapter bears; long enough for a machine that stutters."""
 MAX_CHARS = 100_000
 
 

@@ -368,14 +368,16 @@ class TestConnections:
         assert [request.connection for request in provider.requests] == [1] * 5
 
     async def test_nothing_is_waited_for_after_the_end(
-        self, provider: Provider, llm: OpenAILLM
+        self, provider: Provider, llm: OpenAILLM, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A provider that keeps the connection after `[DONE]` delays nobody, and loses it."""
+        monkeypatch.setattr("adapters.openai.provider._TAIL_SECONDS", 4.0)
+        monkeypatch.setattr("adapters.openai.llm._AFTER_FINISH_SECONDS", 4.0)
         provider.script(events(say("a"), STOP, DONE, Then.HANG))
-        async with asyncio.timeout(0.8):
+        async with asyncio.timeout(3):
             came = await collect(llm, llm.prepare(prompt(), stream=True))
         assert isinstance(came[-1], LLMEnded)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             await provider.requests[-1].left.wait()
 
     async def test_a_hundred_calls_do_not_queue(self, provider: Provider, llm: OpenAILLM) -> None:

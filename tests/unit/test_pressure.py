@@ -78,20 +78,38 @@ def test_rises_refuses_and_recovers(run: Run) -> None:
 
 @pytest.mark.parametrize("seconds", [0.6, 2.0])
 def test_a_hiccup_refuses_nobody(run: Run, seconds: float) -> None:
-    """One long collection of garbage, or one blocked call, is no overload, however long."""
+    """One long collection of garbage, or one blocked call, is no overload, however long.
+
+    A machine that stands still beside it makes two of them, and proves nothing: again, then.
+    """
+
+    async def refused() -> int | None:
+        refused, pressure = 0, Pressure(USUAL_SECONDS)
+        async with pressure.measured():
+            if not await passes(0.15):
+                return None
+            await stand_still(seconds, times=1)
+            for _ in range(50):
+                refused += refused_of(pressure, 10)
+                if not await passes(0.01):
+                    return None
+            assert 0 < pressure.lag_seconds < USUAL_SECONDS
+        return refused
 
     async def test() -> None:
-        pressure = Pressure(USUAL_SECONDS)
-        async with pressure.measured():
-            await asyncio.sleep(0.15)
-            await stand_still(seconds, times=1)
-            give_up = time.monotonic() + 0.5
-            while time.monotonic() < give_up:
-                assert refused_of(pressure, 10) == 0
-                await asyncio.sleep(0.01)
-            assert 0 < pressure.lag_seconds < USUAL_SECONDS
+        for _ in range(10):
+            if (found := await refused()) is not None:
+                break
+        assert found == 0
 
     run(test())
+
+
+async def passes(seconds: float) -> bool:
+    """Sleep; return whether the machine let us go on in time."""
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    return time.monotonic() - began < seconds + 0.1
 
 
 def test_no_rhythm_goes_unnoticed(run: Run) -> None:

@@ -13,7 +13,7 @@ from tests.doors.chatkit.frontend import Frontend
 from tests.http.door import VISITOR_A, Door, open_door
 from tests.http.sockets import Place, serving
 
-GRACE_SECONDS = 0.3
+GRACE_SECONDS = 0.9
 
 
 @pytest.fixture
