@@ -214,6 +214,11 @@ class TestSizes:
 class TestLeaving:
     """Who leaves takes the call with them."""
 
+    @pytest.fixture(autouse=True)
+    def no_tail(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let what ends the calls be leaving, not the time that whole answers are given."""
+        monkeypatch.setattr("adapters.openai.provider._TAIL_SECONDS", 30.0)
+
     @pytest.mark.parametrize("steps", [[Then.HANG], [say("a"), Then.HANG]], ids=["", "in text"])
     async def test_cancelling_a_stream_closes_the_connection(
         self, provider: Provider, llm: OpenAILLM, steps: list[Step]

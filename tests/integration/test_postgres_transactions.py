@@ -184,7 +184,7 @@ async def test_a_process_that_stands_still_holds_up_nobody(
         await holding.wait()
         started = time.monotonic()
         assert await write(repository, other, "a")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 1.8  # before the frozen one has let go
         assert await write(repository, ref, " and more", at=4)
         assert 1 < time.monotonic() - started < 3.8
         await freezing
