@@ -87,7 +87,8 @@ async def test_successor_answers() -> None:
 async def test_touch_is_enough() -> None:
     """G7: where nobody sweeps, whoever follows the turn has it taken over."""
     pair = Pair(
-        ScriptedAnswer((HANG,)), policy=ChatPolicy(pulse_seconds=0.02, idle_sweep_seconds=None)
+        ScriptedAnswer((HANG,)),
+        policy=ChatPolicy(pulse_seconds=0.02, sweep_seconds=60, idle_sweep_seconds=None),
     )
     reader = await pair.there.service.stream(ANNA, "hello")
     await until_running(pair.llm)
