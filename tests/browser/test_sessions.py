@@ -5,8 +5,10 @@ May import: standard library, playwright, pytest, tests.browser.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.chat import Chat, begin
 from tests.browser.site import Site
@@ -55,6 +57,33 @@ async def test_renaming(chat: Chat) -> None:
     await chat.reload()
     await chat.list_sessions()
     await expect(chat.session("On <b>legs</b> & feet")).to_be_visible()
+
+
+async def test_a_list_that_is_older_than_what_was_done(chat: Chat) -> None:
+    """A list that was read before a change, and comes after it, takes nothing back."""
+    await begin(chat, "Legs", "Arms", "Heads")
+    is_read, may_come = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        answer = await route.fetch()
+        is_read.set()
+        await may_come.wait()
+        await route.fulfill(response=answer)
+
+    await chat.page.route("**/sessions?limit=*", late, times=1)
+    await chat.list_sessions()
+    await is_read.wait()
+    await chat.button("Rename Legs").click()
+    title = chat.page.get_by_role("textbox", name="Title")
+    await title.fill("Limbs")
+    await title.press("Enter")
+    await expect(chat.session("Limbs")).to_be_visible()
+    await chat.erase("Arms")
+    may_come.set()
+    await chat.page.wait_for_timeout(500)
+    await expect(chat.session("Limbs")).to_be_visible()
+    for gone in ("Legs", "Arms"):
+        await expect(chat.session(gone)).to_have_count(0)
 
 
 async def test_deleting(chat: Chat) -> None:
