@@ -50,7 +50,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="module")
 def server(open_folder: Path) -> Iterator[Postgres]:
     """Give a server that only these tests use."""
-    home = open_folder / "faults"
+    # A worker that goes on to other tests and comes back to these makes another one.
+    home = open_folder / f"faults_{next(_numbers)}"
     home.mkdir()
     started = asyncio.run(start(home))
     yield started
