@@ -24,6 +24,10 @@ from app.settings import Settings, hand_to_workers
 # uvicorn takes a worker for hung that does not answer within five seconds, also before it can: one
 # that loads slowly would be killed and started again for ever.
 _LOAD_SECONDS = 120.0
+# uvicorn's own limit for idle connections, a little above that of our protocol, which is the one
+# that counts. Its default of five seconds is just when a proxy that does as we say lets go of them:
+# what it sent at that moment met a connection that was being closed.
+_IDLE_SECONDS = 11
 # Built on httptools, which has no wheels for some platforms.
 _PROTOCOL = "app.http.protocol:BoundedProtocol"
 
@@ -108,6 +112,7 @@ def _config(app: Any, drain_seconds: float, **options: Any) -> uvicorn.Config:
         proxy_headers=False,
         ws="none",
         lifespan="on",
+        timeout_keep_alive=_IDLE_SECONDS,
         # Only a backstop: what is open when the drain is over is cut off then (app/process.py).
         timeout_graceful_shutdown=ceil(drain_seconds + GRACE_SECONDS),
         **options,

@@ -78,7 +78,8 @@ async def serving(drain_seconds: float | None = None, /, **settings: str) -> Asy
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        connector = aiohttp.TCPConnector(limit=0)
+        # Idle connections are the client's to close first: the service does so after ten seconds.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0)
         async with aiohttp.ClientSession(connector=connector) as client:
             service = Service(process, f"http://127.0.0.1:{port}", client)
             try:

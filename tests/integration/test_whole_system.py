@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import provider as say
+from tests.http.sockets import read_answer
 from tests.integration.served import Service, serving, settings_for
 from tests.provider import Provider, Reply, Request
 
@@ -218,6 +219,21 @@ async def test_slow_workers_are_waited_for(
             async with asyncio.timeout(9):  # one that loads needs more
                 while len(_workers(service) - before) < 1 or len(_workers(service)) < 2:
                     await asyncio.sleep(0.1)
+
+
+async def test_an_idle_connection_lasts_longer_than_a_proxy_keeps_it(service: Service) -> None:
+    """A proxy as we configure it lets go after five seconds: it must not meet us letting go then."""
+    port = int(service.address.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for idle_seconds in (7.0, 0.0):
+        writer.write(b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert (await read_answer(reader))[0] == 200
+        await asyncio.sleep(idle_seconds)
+    answered_at = time.monotonic()
+    async with asyncio.timeout(30):
+        assert await reader.read() == b""
+    assert time.monotonic() - answered_at > 8
+    writer.close()
 
 
 def _workers(service: Service) -> set[int]:
