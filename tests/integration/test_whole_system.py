@@ -222,7 +222,7 @@ async def test_slow_workers_are_waited_for(
 
 
 async def test_an_idle_connection_lasts_longer_than_a_proxy_keeps_it(service: Service) -> None:
-    """A proxy as we configure it lets go after five seconds: it must not meet us letting go then."""
+    """A proxy as we configure it lets go after five seconds: it must not meet us doing so."""
     port = int(service.address.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for idle_seconds in (7.0, 0.0):
